@@ -42,6 +42,7 @@ class Abilities:
         directory_rename: a directory's rename is one step.
         server_copy: copies need not pass through us.
         native_multipart: uploads in parts are the store's own, and survive our restart.
+        listed_details: listings tell as much as `stat` (an S3 listing has no content type).
         clock: the store tells its own time (ages are measured against it).
         access_times: statuses know when a file was last read.
         digest: name of the digest the store keeps of each file, or None.
@@ -56,6 +57,7 @@ class Abilities:
     directory_rename: bool = False
     server_copy: bool = False
     native_multipart: bool = False
+    listed_details: bool = False
     clock: bool = False
     access_times: bool = False
     digest: str | None = None

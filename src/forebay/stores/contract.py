@@ -188,8 +188,10 @@ class Writes(Protocol):
 
         Replaces what was there: a reader sees the old file or the new one, never a mixture. Parent
         directories come into being. If `body` raises, nothing is written and the error passes on.
-        Raises ConditionFailed, NotAFile (a directory is there), NotADirectory (a parent is a
-        file), StoreLied (length), ReadOnly, NoRoom.
+        A condition that the store itself cannot decide (`abilities`) is checked just before: it
+        holds against what was there, not against another writer at the same moment.
+        Raises ConditionFailed, StoreLied (length), ReadOnly, NoRoom; where directories are real,
+        NotAFile (a directory is there) and NotADirectory (a parent is a file).
         """
         ...
 
@@ -223,8 +225,8 @@ class Uploads(Protocol):
     ) -> FileStatus:
         """Make the file of the named parts, in order of number; whole or not at all.
 
-        Raises UploadMissing (also for a part that is not held or has another etag),
-        ConditionFailed (the upload stays and can be aborted).
+        Raises UploadMissing (also for a part that is not held or has another etag, and for no
+        part at all), StoreLied (length), ConditionFailed (the upload stays and can be aborted).
         """
         ...
 
@@ -254,8 +256,9 @@ class Renames(Protocol):
 
         Strict: never moves into a directory of that name; unless `replace` (files only) a taken
         name is FileExists. Atomic where `abilities.atomic_rename` (`directory_rename` for
-        directories); elsewhere copy then remove, and a directory is Unsupported.
-        Raises FileMissing, FileExists, NotADirectory.
+        directories); elsewhere copy then remove, and a directory is Unsupported. Where directories
+        are real, the one that the target is in must be there.
+        Raises FileMissing, FileExists, NotADirectory, BadPath (a directory into itself, the root).
         """
         ...
 
@@ -279,7 +282,7 @@ class MakesDirectories(Protocol):
         """Make the directory and its parents; one that is there is no error.
 
         On a store without real directories it is an empty object `key/`, as S3 tools make it.
-        Raises NotADirectory when it, or a parent, is a file.
+        Raises NotADirectory when it, or a parent, is a file (stores with real directories).
         """
         ...
 
@@ -338,7 +341,7 @@ class Store(
         ...
 
     async def close(self) -> None:
-        """Let go of connections. Calls after it fail."""
+        """Let go of connections. Calls after it are StoreAway; closing twice is allowed."""
         ...
 
 

@@ -225,16 +225,25 @@ class Hdfs:
         surroundings = {"HADOOP_USER_NAME": self.superuser, "HADOOP_CONF_DIR": ""}
         return Program(name, command, self.directory, surroundings)
 
-    def _write_settings(self) -> None:
-        common = {
+    def write_client_settings(
+        self, name: str, uri: str, settings: Mapping[str, str] | None = None
+    ) -> Path:
+        """Write a configuration directory for clients that reach the cluster at `uri`."""
+        place = self.directory / name
+        more = {} if settings is None else settings
+        _write(place, {**self._common_settings(), "fs.defaultFS": uri, **more})
+        return place
+
+    def _common_settings(self) -> dict[str, str]:
+        return {
             "fs.defaultFS": self.uri,
             "dfs.replication": "1",
             "dfs.blocksize": str(self.options.block_bytes),
         }
-        client = dict(common)
-        if self.options.datanode_hostname is not None:
-            client["dfs.client.use.datanode.hostname"] = "true"
-        _write(self.conf_dir, client)
+
+    def _write_settings(self) -> None:
+        self.write_client_settings(self.conf_dir.name, self.uri)
+        common = self._common_settings()
         shared = {**common, **self._server_settings()}
         _write(self.directory / "conf" / "namenode", {**shared, **self.options.settings})
         for number, ports in enumerate(self.datanode_ports):

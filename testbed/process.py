@@ -2,11 +2,12 @@
 
 import os
 import pwd
-import signal
+from signal import Signals
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,8 +33,8 @@ class Program:
     directory: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
-    stop_signal: signal.Signals = signal.SIGTERM
-    orphan_signal: signal.Signals = signal.SIGKILL
+    stop_signal: Signals = Signals.SIGTERM
+    orphan_signal: Signals = Signals.SIGKILL
 
     @property
     def log(self) -> Path:
@@ -91,15 +92,15 @@ class Process:
 
     def freeze(self) -> None:
         """Stop it where it stands: connections stay open and nothing answers."""
-        self._signal_group(signal.SIGSTOP)
+        self._signal_all(Signals.SIGSTOP)
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
-        self._signal_group(signal.SIGCONT)
+        self._signal_all(Signals.SIGCONT)
 
     def kill(self) -> None:
         """End it at once, as a power cut would, and wait until it is gone."""
-        self._signal_group(signal.SIGKILL)
+        self._signal_all(Signals.SIGKILL)
         self._running.wait()
         self._group_gone = True
 
@@ -114,10 +115,19 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.kill()
         # Children of a server that itself ended badly.
-        self._signal_group(signal.SIGKILL)
+        self._signal_group(Signals.SIGKILL)
         self._group_gone = True
 
-    def _signal_group(self, number: signal.Signals) -> None:
+    def _signal_all(self, number: Signals) -> None:
+        """Signal the group and those children that left it, as PostgreSQL's do."""
+        # Held still first, so that no child is born, or orphaned, while they are counted.
+        self._signal_group(Signals.SIGSTOP)
+        for child in _descendants(self.pid):
+            with suppress(ProcessLookupError):
+                os.kill(child, number)
+        self._signal_group(number)
+
+    def _signal_group(self, number: Signals) -> None:
         if self._group_gone:
             # The number may belong to a stranger by now.
             return
@@ -130,6 +140,15 @@ class Process:
         log = self.program.log
         lines = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         return "\n".join([f"{self.program.name}: {reason}; the end of {log}:", *lines])
+
+
+def _descendants(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    children = [int(word) for word in text.split()]
+    return children + [below for child in children for below in _descendants(child)]
 
 
 def _tether(program: Program) -> list[str]:

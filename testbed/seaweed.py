@@ -61,7 +61,9 @@ class Seaweed:
     def stop(self) -> None:
         """Stop the server and wait until it is gone; it must be, before the next start."""
         if self._process is not None:
-            self._process.stop()
+            # Its filer waits without end for a subscriber that is the server itself; the
+            # volumes are closed within half a second.
+            self._process.stop(patience=1.5)
             self._process = None
 
     def kill(self) -> None:

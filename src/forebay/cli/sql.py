@@ -1,0 +1,162 @@
+"""`forebay sql`: DuckDB over the lake."""
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from forebay.cli.connection import Node
+from forebay.cli.options import Invocation, invocation
+from forebay.cli.screen import as_json, said, table
+from forebay.model.errors import BadInput, NotADirectory, Unsupported
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MOST_ROWS: Final = 1000
+ACCESS_COLUMNS: Final = {
+    "at": "TIMESTAMP WITH TIME ZONE",
+    "door": "VARCHAR",
+    "key_id": "VARCHAR",
+    "operation": "VARCHAR",
+    "path": "VARCHAR",
+    "start": "BIGINT",
+    "end": "BIGINT",
+    "status": "INTEGER",
+    "bytes_from_cache": "BIGINT",
+    "bytes_from_store": "BIGINT",
+    "seconds": "DOUBLE",
+    "request_id": "VARCHAR",
+}
+
+
+class Form(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def sql(
+    context: typer.Context,
+    query: Annotated[str, typer.Argument(help="One or more SQL statements.")],
+    tables: Annotated[
+        list[str] | None,
+        typer.Option("--tables", "-t", help="A lake directory whose directories become tables."),
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="How rows are written.")] = Form.TABLE,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Query the lake with DuckDB.
+
+    Files are named `'forebay:///onprem/sales/*.parquet'`; with --tables, directories of Parquet
+    files are tables by their names. System tables: forebay.access_log, forebay.mounts.
+    """
+    call = invocation(context)
+    connection = _connect(call)
+    for directory in tables or []:
+        _add_tables(connection, call.node(), directory)
+    _add_system_tables(connection, call)
+    columns, rows = _run(connection, query)
+    write_rows(columns, rows, Form.JSON if json else form)
+
+
+def _connect(call: Invocation) -> "DuckDBPyConnection":
+    try:
+        import duckdb  # noqa: PLC0415 - an extra: only who asks for SQL needs it
+    except ImportError as error:
+        raise Unsupported("sql", "needs DuckDB: pip install 'forebay[sql]'") from error
+    from forebay.client.filesystem import ForebayFileSystem  # noqa: PLC0415
+
+    connection = duckdb.connect()
+    connection.register_filesystem(ForebayFileSystem(data=str(call.settings().data)))
+    return connection
+
+
+def _add_tables(connection: "DuckDBPyConnection", node: Node, directory: str) -> None:
+    """Make a view of every directory of Parquet files directly below `directory`."""
+    from forebay.client.filesystem import ForebayFileSystem  # noqa: PLC0415
+
+    lake = ForebayFileSystem(data=str(node.socket.parent))
+    files: dict[str, list[str]] = {}
+    base = directory.rstrip("/") + "/"
+    for entry in lake.find(directory, detail=False):
+        name, slash, _ = entry.removeprefix(base).partition("/")
+        if slash and entry.endswith(".parquet"):
+            files.setdefault(name, []).append(lake.near(entry))
+    if not files:
+        raise NotADirectory(directory, "has no directory with Parquet files")
+    for name, places in files.items():
+        listed = ", ".join(_quoted(place) for place in places)
+        connection.execute(
+            f"create or replace view {_identifier(name)} as "  # noqa: S608 - quoted below
+            f"select * from read_parquet([{listed}], hive_partitioning=true)"
+        )
+
+
+def _add_system_tables(connection: "DuckDBPyConnection", call: Invocation) -> None:
+    connection.execute("create schema if not exists forebay")
+    pattern = call.settings().logs.directory / "access*.jsonl*"
+    columns = ", ".join(
+        f"{_quoted(name)}: {_quoted(kind)}" for name, kind in ACCESS_COLUMNS.items()
+    )
+    logs = sorted(str(path) for path in Path(pattern.parent).glob(pattern.name))
+    if logs:
+        listed = ", ".join(_quoted(log) for log in logs)
+        source = f"select * from read_json([{listed}], columns={{{columns}}}, format='newline_delimited')"  # noqa: S608, E501 - quoted, and one statement
+    else:
+        empty = ", ".join(f"null::{kind} as {_identifier(n)}" for n, kind in ACCESS_COLUMNS.items())
+        source = f"select {empty} where false"
+    connection.execute(f"create or replace view forebay.access_log as {source}")
+    connection.execute(
+        "create or replace table forebay.mounts"
+        "(path varchar, uri varchar, store varchar, readonly boolean, sync varchar, state varchar)"
+    )
+    for row in call.node().get("/v1/mounts")["mounts"]:
+        names = ("path", "uri", "store", "readonly", "sync", "state")
+        connection.execute(
+            "insert into forebay.mounts values (?, ?, ?, ?, ?, ?)", [row[name] for name in names]
+        )
+
+
+def _run(
+    connection: "DuckDBPyConnection", query: str
+) -> tuple[Sequence[str], Iterator[tuple[Any, ...]]]:
+    import duckdb  # noqa: PLC0415 - an extra
+
+    try:
+        answer = connection.execute(query)
+        description = answer.description
+        rows = answer.fetchall() if description else []
+    except duckdb.Error as error:
+        raise BadInput("sql", " ".join(str(error).split())) from error
+    return [column[0] for column in description or []], iter(rows)
+
+
+def write_rows(columns: Sequence[str], rows: Iterator[tuple[Any, ...]], form: Form) -> None:
+    """Write the rows of an answer in the form asked for."""
+    match form:
+        case Form.JSON:
+            as_json([dict(zip(columns, row, strict=True)) for row in rows])
+        case Form.CSV:
+            writer = csv.writer(sys.stdout)
+            writer.writerow(columns)
+            writer.writerows(rows)
+        case Form.TABLE:
+            shown = [tuple("" if v is None else str(v) for v in row) for row in rows]
+            table(columns, shown[:MOST_ROWS])
+            if len(shown) > MOST_ROWS:
+                said(f"… {len(shown) - MOST_ROWS} rows more; use --format csv to see all")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _identifier(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contracts.store_contract")
+pytest.register_assert_rewrite("tests.contracts.store_contract", "tests.contracts.state_contract")

@@ -11,8 +11,8 @@ import typer
 from forebay.cli.connection import Node
 from forebay.cli.options import invocation
 from forebay.cli.screen import JSON, as_json, facts, progress, said, table, warned
-from forebay.model.errors import BadInput, FileExists, NoRoom, NotAFile, StoreLied
 from forebay.model.amounts import shown_bytes, shown_seconds
+from forebay.model.errors import BadInput, FileExists, NoRoom, NotAFile, StoreLied
 
 app = typer.Typer(no_args_is_help=True, help="Mount stores, and look at the files of the lake.")
 

@@ -2,7 +2,8 @@
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -42,6 +43,14 @@ class Form(StrEnum):
     JSON = "json"
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rows that one statement gave."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+
+
 def sql(
     context: typer.Context,
     query: Annotated[str, typer.Argument(help="One or more SQL statements.")],
@@ -62,8 +71,7 @@ def sql(
     for directory in tables or []:
         _add_tables(connection, call.node(), directory)
     _add_system_tables(connection, call)
-    columns, rows = _run(connection, query)
-    write_rows(columns, rows, Form.JSON if json else form)
+    write_answers(_run(connection, query), Form.JSON if json else form)
 
 
 def _connect(call: Invocation) -> "DuckDBPyConnection":
@@ -124,34 +132,41 @@ def _add_system_tables(connection: "DuckDBPyConnection", call: Invocation) -> No
         )
 
 
-def _run(
-    connection: "DuckDBPyConnection", query: str
-) -> tuple[Sequence[str], Iterator[tuple[Any, ...]]]:
+def _run(connection: "DuckDBPyConnection", query: str) -> list[Answer]:
+    """The answers of all statements that have one."""
     import duckdb  # noqa: PLC0415 - an extra
 
+    answers: list[Answer] = []
     try:
-        answer = connection.execute(query)
-        description = answer.description
-        rows = answer.fetchall() if description else []
+        for statement in connection.extract_statements(query):
+            done = connection.execute(statement)
+            if done.description:
+                columns = tuple(column[0] for column in done.description)
+                answers.append(Answer(columns, done.fetchall()))
     except duckdb.Error as error:
         raise BadInput("sql", " ".join(str(error).split())) from error
-    return [column[0] for column in description or []], iter(rows)
+    return answers
 
 
-def write_rows(columns: Sequence[str], rows: Iterator[tuple[Any, ...]], form: Form) -> None:
-    """Write the rows of an answer in the form asked for."""
-    match form:
-        case Form.JSON:
-            as_json([dict(zip(columns, row, strict=True)) for row in rows])
-        case Form.CSV:
+def write_answers(answers: Sequence[Answer], form: Form) -> None:
+    """Write the answers; as JSON one answer is a list of rows, several are a list of such lists."""
+    if form is Form.JSON:
+        documents = [
+            [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+            for answer in answers
+        ]
+        as_json(documents[0] if len(documents) == 1 else documents)
+        return
+    for answer in answers:
+        if form is Form.CSV:
             writer = csv.writer(sys.stdout)
-            writer.writerow(columns)
-            writer.writerows(rows)
-        case Form.TABLE:
-            shown = [tuple("" if v is None else str(v) for v in row) for row in rows]
-            table(columns, shown[:MOST_ROWS])
-            if len(shown) > MOST_ROWS:
-                said(f"… {len(shown) - MOST_ROWS} rows more; use --format csv to see all")
+            writer.writerow(answer.columns)
+            writer.writerows(answer.rows)
+            continue
+        shown = [tuple("" if v is None else str(v) for v in row) for row in answer.rows]
+        table(answer.columns, shown[:MOST_ROWS])
+        if len(shown) > MOST_ROWS:
+            said(f"… {len(shown) - MOST_ROWS} rows more; use --format csv to see all")
 
 
 def _quoted(text: str) -> str:

@@ -17,7 +17,7 @@ def shown_bytes(size: float) -> str:
     """`size` bytes with a binary unit: 0 B, 1.5 KiB, 23 MiB."""
     number = float(size)
     unit = _BYTE_UNITS[0]
-    for unit in _BYTE_UNITS:  # noqa: B007 - the last one looked at is the answer
+    for unit in _BYTE_UNITS:
         if abs(number) < _BINARY_STEP or unit == _BYTE_UNITS[-1]:
             break
         number /= _BINARY_STEP

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from forebay.model.errors import ForebayError
 from forebay.model.amounts import shown_bytes
+from forebay.model.errors import ForebayError
 
 Verdict = Literal["good", "doubtful", "wrong"]
 

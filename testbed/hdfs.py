@@ -154,7 +154,11 @@ class Hdfs:
         self._namenode = None
 
     def restart_namenode(self) -> None:
-        """Start a killed NameNode again (stopping one that runs), and wait until files are there."""
+        """Start a killed NameNode again (stopping one that runs), and wait for its files.
+
+        A DataNode may answer its first WebHDFS request after this with 403 and an EOFException:
+        it still holds the old connection to the NameNode.
+        """
         if self._namenode is not None:
             self._namenode.stop()
         self._namenode = Process(self._program("namenode", NAMENODE))
@@ -211,7 +215,7 @@ class Hdfs:
         if machine is None:
             message = "HDFS needs Java (Debian's package `default-jre-headless`)"
             raise ComponentMissing(message)
-        command = [
+        command: list[str | Path] = [
             machine,
             f"-Xmx{self.options.heap_mebibytes}m",
             # Starts faster and takes less memory; with two cores nothing is lost by it.

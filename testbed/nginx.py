@@ -92,7 +92,8 @@ class Nginx:
             )
         )
         # `-e`: the log named in the binary is root's.
-        command = [install(), "-p", self.directory, "-c", configuration, "-e", "stderr"]
+        command: list[str | Path] = [install(), "-p", self.directory, "-c", configuration]
+        command += ["-e", "stderr"]
         program = Program("nginx", command, self.directory, orphan_signal=Signals.SIGTERM)
         self._process = Process(program)
         try:

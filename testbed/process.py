@@ -2,7 +2,6 @@
 
 import os
 import pwd
-from signal import Signals
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 
 TETHER = Path(__file__).with_name("tether.py")
 LOG_TAIL_LINES = 40

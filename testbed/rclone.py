@@ -44,7 +44,7 @@ class RcloneS3:
 
     def start(self) -> None:
         """Start the server, and wait until it takes connections."""
-        command = [
+        command: list[str | Path] = [
             rclone(),
             "serve",
             "s3",

@@ -106,6 +106,14 @@ class Seaweed:
             client.close()
         return chosen
 
+    def drop_bucket(self, name: str) -> None:
+        """Remove a bucket with all that is in it, and free its room."""
+        client = self.client()
+        try:
+            client.delete_bucket(Bucket=name)
+        finally:
+            client.close()
+
     def _command(self) -> list[str | Path]:
         master, volume, filer, s3 = self._ports
         return [

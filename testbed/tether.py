@@ -14,8 +14,9 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
-def become(parent: int, signal: int, user: int, group: int, command: list[str]) -> None:
-    """Change to `user`, ask for `signal` on the death of `parent`, and become `command`."""
+def become(parent: int, signal: int, account: tuple[int, int], command: list[str]) -> None:
+    """Change to `account`, ask for `signal` on the death of `parent`, and become `command`."""
+    user, group = account
     if user >= 0:
         os.setgroups([])
         os.setgid(group)
@@ -30,4 +31,5 @@ def become(parent: int, signal: int, user: int, group: int, command: list[str]) 
 
 
 if __name__ == "__main__":
-    become(*(int(word) for word in sys.argv[1:5]), sys.argv[5:])
+    PARENT, SIGNAL, USER, GROUP = (int(word) for word in sys.argv[1:5])
+    become(PARENT, SIGNAL, (USER, GROUP), sys.argv[5:])

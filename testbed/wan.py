@@ -81,11 +81,14 @@ class Line:
         self._free_at = 0.0
 
     def reserve(self, size: int, now: float) -> float:
-        """Take the line for `size` bytes; when the last of them has entered it."""
+        """Take the line for `size` bytes; when the last of them has entered it.
+
+        Time the line lay idle is made up for, a little of it, but nothing enters before it came.
+        """
         start = max(self._free_at, now - CREDIT_SECONDS)
         self._free_at = start + size / self.options.bytes_per_second
         self.carried += size
-        return self._free_at
+        return max(self._free_at, now)
 
     @property
     def most_in_flight(self) -> int:
@@ -247,9 +250,7 @@ class Wan:
         self._process = Process(Program("wan", command, self.directory, surroundings))
         try:
             # The first note is written when all routes listen.
-            self._process.wait_until(
-                self.notes.is_file, seconds=START_SECONDS, what="listening"
-            )
+            self._process.wait_until(self.notes.is_file, seconds=START_SECONDS, what="listening")
         except BaseException:
             self.stop()
             raise

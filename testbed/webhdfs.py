@@ -29,32 +29,30 @@ class WebHdfs:
         wish = {"overwrite": "true", **parameters}
         target = self._redirected("PUT", path, "CREATE", wish)
         if isinstance(body, bytes):
-            self._client.put(target, content=body).raise_for_status()
+            _succeeded(self._client.put(target, content=body))
             return
         with body.open("rb") as file:
             size = str(body.stat().st_size)
             answer = self._client.put(target, content=file, headers={"Content-Length": size})
-            answer.raise_for_status()
+            _succeeded(answer)
 
     def append(self, path: str, body: bytes) -> None:
         """Add to the end of a file."""
         target = self._redirected("POST", path, "APPEND", {})
-        self._client.post(target, content=body).raise_for_status()
+        _succeeded(self._client.post(target, content=body))
 
     def get(self, path: str) -> bytes:
         """The whole content of a file."""
         target = self._redirected("GET", path, "OPEN", {})
         answer = self._client.get(target)
-        answer.raise_for_status()
-        return answer.content
+        return _succeeded(answer).content
 
     def ask(self, method: str, path: str, operation: str, **parameters: str) -> dict[str, Any]:
         """Any operation that the NameNode answers itself; the JSON of its answer."""
         answer = self._client.request(
             method, _address(path), params=self._question(operation, parameters)
         )
-        answer.raise_for_status()
-        return dict(answer.json()) if answer.content else {}
+        return dict(answer.json()) if _succeeded(answer).content else {}
 
     def make_directory(self, path: str) -> None:
         """Make a directory and its parents."""
@@ -78,7 +76,7 @@ class WebHdfs:
             method, _address(path), params=self._question(operation, parameters)
         )
         if answer.status_code != httpx.codes.TEMPORARY_REDIRECT:
-            answer.raise_for_status()
+            _succeeded(answer)
         target = httpx.URL(answer.headers["Location"])
         return target.copy_with(host=self._routes.get(target.host, target.host))
 
@@ -92,6 +90,16 @@ class WebHdfs:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _succeeded(answer: httpx.Response) -> httpx.Response:
+    if not answer.is_success:
+        # What Hadoop says about it is in the body alone.
+        message = (
+            f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
+        )
+        raise httpx.HTTPStatusError(message, request=answer.request, response=answer)
+    return answer
 
 
 def _address(path: str) -> str:

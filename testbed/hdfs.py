@@ -1,6 +1,7 @@
 """HDFS: a real NameNode and DataNode, each in a JVM of its own."""
 
 import getpass
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,8 +38,7 @@ class HdfsOptions:
     block_bytes: int = 128 * MEBIBYTE
     datanodes: int = 1
     heap_mebibytes: int = 256
-    datanode_address: str = LOOPBACK
-    datanode_hostname: str | None = None  # None: the DataNode is known by its address
+    datanode_hostname: str | None = None  # None: a DataNode is known by its address
     settings: Mapping[str, str] = field(default_factory=dict)  # for core-site and hdfs-site alike
 
 
@@ -88,6 +88,10 @@ class Hdfs:
             raise ServiceFailed(message)
         return self._namenode
 
+    def datanode_address(self, number: int = 0) -> str:
+        """The address of a DataNode's HTTP server."""
+        return f"http://{LOOPBACK}:{self.datanode_ports[number].http}"
+
     def datanode(self, number: int = 0) -> Process:
         """A running DataNode."""
         if number not in self._datanodes:
@@ -98,7 +102,7 @@ class Hdfs:
     def files(self) -> WebHdfs:
         """A client with which to put files there and look at them, as the superuser."""
         hostname = self.options.datanode_hostname
-        routes = {} if hostname is None else {hostname: self.options.datanode_address}
+        routes = {} if hostname is None else {hostname: LOOPBACK}
         return WebHdfs(self.webhdfs, self.superuser, routes)
 
     def start(self) -> None:
@@ -180,7 +184,7 @@ class Hdfs:
         )
 
     def _await_datanode(self, number: int) -> None:
-        address = f"http://{self.options.datanode_address}:{self.datanode_ports[number].http}"
+        address = self.datanode_address(number)
 
         def registered() -> bool:
             return _is_registered(bean(address, "service=DataNode,name=DataNodeInfo"))
@@ -201,8 +205,13 @@ class Hdfs:
 
     def _format(self) -> None:
         program = self._program("namenode", NAMENODE)
-        command = [*map(str, program.command), "-format", "-nonInteractive"]
-        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        finished = subprocess.run(
+            [*program.command, "-format", "-nonInteractive"],
+            env={**os.environ, **program.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if finished.returncode != 0:
             message = f"formatting the NameNode failed:\n{finished.stderr[-3000:]}"
             raise ServiceFailed(message)
@@ -277,13 +286,14 @@ class Hdfs:
         }
 
     def _datanode_settings(self, number: int, ports: DataNodePorts) -> dict[str, str]:
-        address = self.options.datanode_address
         hostname = self.options.datanode_hostname
         return {
-            "dfs.datanode.hostname": address if hostname is None else hostname,
-            "dfs.datanode.address": f"{address}:{ports.transfer}",
-            "dfs.datanode.http.address": f"{address}:{ports.http}",
-            "dfs.datanode.ipc.address": f"{address}:{ports.ipc}",
+            "dfs.datanode.hostname": LOOPBACK if hostname is None else hostname,
+            # Not another loopback address: the NameNode remembers a DataNode by the address its
+            # registration came from, and that is always this one.
+            "dfs.datanode.address": f"{LOOPBACK}:{ports.transfer}",
+            "dfs.datanode.http.address": f"{LOOPBACK}:{ports.http}",
+            "dfs.datanode.ipc.address": f"{LOOPBACK}:{ports.ipc}",
             "dfs.datanode.data.dir": str(self.directory / f"data-{number}"),
             "dfs.datanode.du.reserved": "0",
         }

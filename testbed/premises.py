@@ -108,8 +108,8 @@ class HdfsPremises:
             int(web.get(name, 0)) for name in ("FileInfoOps", "GetListingOps", "GetBlockLocations")
         )
         content = 0
-        for ports in self.cluster.hdfs.datanode_ports:
-            address = f"http://{self.cluster.hdfs.options.datanode_address}:{ports.http}"
+        for number in range(self.cluster.hdfs.options.datanodes):
+            address = self.cluster.hdfs.datanode_address(number)
             beans = _beans(address, "Hadoop:service=DataNode,name=DataNodeActivity*")
             content += int(beans.get("BytesRead", 0))
         return Given(content, max(statuses, activity))

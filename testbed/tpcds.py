@@ -107,7 +107,7 @@ def _export(connection: duckdb.DuckDBPyConnection, table: str, directory: Path) 
         name = table if count == 1 else f"{table}_{number}"
         low, high = number * share, (number + 1) * share
         # The names are the benchmark's own.
-        chosen = f"SELECT * FROM {table} WHERE rowid >= {low} AND rowid < {high} ORDER BY rowid"  # noqa: S608
+        chosen = f"SELECT * FROM {table} WHERE rowid >= {low} AND rowid < {high} ORDER BY rowid"
         connection.execute(
             f"COPY ({chosen}) TO '{directory / name}.parquet' "
             f"(FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"

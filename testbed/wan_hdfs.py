@@ -63,17 +63,10 @@ class WanHdfs:
         self.hdfs.stop()
 
     def _routes(self) -> list[Route]:
-        here = self.hdfs.options.datanode_address
-        routes = [
-            Route(f"{FAR_HOST}:{port}", f"{LOOPBACK}:{port}")
-            for port in (self.hdfs.namenode_port, self.hdfs.http_port)
-        ]
-        for ports in self.hdfs.datanode_ports:
-            routes += [
-                Route(f"{FAR_HOST}:{port}", f"{here}:{port}")
-                for port in (ports.transfer, ports.http)
-            ]
-        return routes
+        ports = [self.hdfs.namenode_port, self.hdfs.http_port]
+        for datanode in self.hdfs.datanode_ports:
+            ports += [datanode.transfer, datanode.http]
+        return [Route(f"{FAR_HOST}:{port}", f"{LOOPBACK}:{port}") for port in ports]
 
     def __enter__(self) -> Self:
         self.start()

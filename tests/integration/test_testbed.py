@@ -171,17 +171,18 @@ def test_hdfs_keeps_files_over_the_death_of_each_server_and_leaves_no_process(
         assert eventually(lambda: files.get("/kept")) == content
 
         cluster.freeze_datanode()
-        with socket.create_connection(_datanode_address(cluster), timeout=0.3) as frozen:
-            frozen.sendall(b"GET /jmx HTTP/1.0\r\n\r\n")
-            with pytest.raises(TimeoutError):
-                frozen.recv(1)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.get(f"{cluster.datanode_address()}/jmx", timeout=0.3)
         cluster.thaw_datanode()
         assert files.get("/kept") == content
 
     assert processes_below(tmp_path) == []
 
 
-def test_hdfs_is_read_and_written_by_its_native_client(hdfs: Hdfs, hdfs_directory: str) -> None:
+def test_hdfs_is_read_and_written_by_its_native_client(
+    hdfs: Hdfs, hdfs_directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HADOOP_USER_NAME", hdfs.superuser)
     client = hdfs_native.Client(hdfs.uri)
 
     with client.create(f"{hdfs_directory}/file") as file:
@@ -551,10 +552,6 @@ def test_a_skip_is_a_failure_where_the_environment_says_so(
 
     assert ran.returncode == code
     assert ("test_some.py::test_left_out" in ran.stdout) == (code == 1)
-
-
-def _datanode_address(cluster: Hdfs) -> tuple[str, int]:
-    return cluster.options.datanode_address, cluster.datanode_ports[0].http
 
 
 def _answers(line: socket.socket) -> bool:

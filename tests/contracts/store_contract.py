@@ -129,7 +129,7 @@ async def cancelled(task: "asyncio.Task[object]") -> None:
 
 def patterned(size: int) -> bytes:
     """Content of which each part looks like no other part, the same in each run."""
-    return Random(7).randbytes(size)
+    return Random(7).randbytes(size)  # noqa: S311 - nothing secret hangs on it
 
 
 class StoreContract:

@@ -1,5 +1,7 @@
 """Each wrapper around the memory store keeps the contract, and so do the stack and the faulty."""
 
+from datetime import timedelta
+
 import pytest
 
 from forebay.stores.contract import Store
@@ -7,10 +9,11 @@ from forebay.stores.limited import Limits, limited
 from forebay.stores.measured import StoreCounters, measured
 from forebay.stores.memory import MemoryStore
 from forebay.stores.punctual import Deadlines, punctual
-from forebay.stores.retrying import Patience, retrying
+from forebay.stores.retrying import Patience, Surroundings, retrying
 from forebay.stores.stack import StackOptions, stacked
 from tests.contracts.store_contract import Outsider, StoreContract
 from tests.contracts.test_memory import planter
+from tests.fakes.clock import FakeClock
 from tests.fakes.faulty import FaultyStore
 
 
@@ -31,7 +34,8 @@ class TestRetrying(AroundMemory):
 
     @pytest.fixture
     def store(self, memory: MemoryStore) -> Store:
-        return retrying(memory, Patience())
+        clock = FakeClock()
+        return retrying(memory, Patience(), Surroundings(clock, clock.sleep))
 
 
 class TestLimited(AroundMemory):
@@ -75,4 +79,5 @@ class TestStacked(AroundMemory):
 
     @pytest.fixture
     def store(self, memory: MemoryStore) -> Store:
-        return stacked(memory, StackOptions(), StoreCounters())
+        options = StackOptions(patience=Patience(deadline=timedelta(0)))
+        return stacked(memory, options, StoreCounters())

@@ -7,7 +7,7 @@ import stat
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,7 +15,7 @@ from forebay.model.conditions import IfAbsent, IfUnchanged, WriteCondition
 from forebay.model.errors import ConditionFailed, NotADirectory, NotAFile, StoreLied
 from forebay.model.paths import OURS, StoreKey
 from forebay.stores.contract import Chunk
-from forebay.stores.local_files.descriptors import Descriptor, to_its_end
+from forebay.stores.local_files.descriptors import Descriptor, obtained, to_its_end
 from forebay.stores.local_files.tree import (
     Place,
     Tree,
@@ -156,6 +156,7 @@ class Asides:
     new_name: Callable[[], str]
     clock: Callable[[], int] = time.time_ns
     _naming: threading.Lock = field(default_factory=threading.Lock)
+    _telling: threading.Lock = field(default_factory=threading.Lock)
     _last_moment: int = 0
     _is_swept: bool = False
 
@@ -168,6 +169,15 @@ class Asides:
                 self._sweep()
         return aside
 
+    @asynccontextmanager
+    async def begun(self, key: StoreKey, announced: int | None = None) -> AsyncIterator[Aside]:
+        """A new file aside, which is gone at the end, unless it got its name."""
+        aside = await obtained(lambda: self.begin(key, announced), Aside.drop)
+        try:
+            yield aside
+        finally:
+            await to_its_end(aside.drop)
+
     async def name(
         self, aside: Aside, key: StoreKey, condition: WriteCondition | None
     ) -> os.stat_result:
@@ -177,7 +187,7 @@ class Asides:
 
     def moment(self) -> int:
         """A time that no file written here had before."""
-        with self._naming:
+        with self._telling:
             self._last_moment = max(self.clock(), self._last_moment + 1)
             return self._last_moment
 
@@ -195,26 +205,12 @@ class Asides:
             raise NotAFile(key, "is the root")
         # A parent that is no directory is reported so, or as a name taken by a file.
         otherwise = {errno.EEXIST: NotADirectory}
-        with (
-            speaking_of(key, otherwise),
-            self.deciding(key, condition),
-            self.tree.place(key, make=True) as target,
-            aside.place() as source,
-        ):
-            if _is_directory(target):
-                raise NotAFile(key, "is a directory")
-            if isinstance(condition, IfAbsent):
-                try:
-                    rename_strictly(source, target)
-                except FileExistsError as error:
-                    raise ConditionFailed(key, "is there already") from error
-            else:
-                os.rename(
-                    source.name,
-                    target.name,
-                    src_dir_fd=source.directory,
-                    dst_dir_fd=target.directory,
-                )
+        with speaking_of(key, otherwise), ExitStack() as stack:
+            with self.deciding(key, condition):
+                target = stack.enter_context(self.tree.place(key, make=True))
+                source = stack.enter_context(aside.place())
+                _rename(source, target, key, condition)
+            # Not under the lock: others need not wait for the disk.
             keep_names(target.directory)
         return aside.found()
 
@@ -234,14 +230,31 @@ class Asides:
         with our_directory(self.tree, _TEMPORARY) as directory:
             readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
             try:
-                for name in os.listdir(readable):
-                    with suppress(FileNotFoundError):
-                        place = Place(directory, name)
-                        if self.clock() - place.look().st_mtime_ns > _FORGOTTEN:
-                            os.unlink(name, dir_fd=directory)
+                with os.scandir(readable) as entries:
+                    old = [entry.name for entry in entries if self._is_forgotten(entry)]
             finally:
                 os.close(readable)
+            for name in old:
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=directory)
+
+    def _is_forgotten(self, entry: "os.DirEntry[str]") -> bool:
+        try:
+            changed_at = entry.stat(follow_symlinks=False).st_mtime_ns
+        except FileNotFoundError:
+            return False
+        return self.clock() - changed_at > _FORGOTTEN
 
 
-def _is_directory(place: Place) -> bool:
-    return place.is_taken() and stat.S_ISDIR(place.look().st_mode)
+def _rename(source: Place, target: Place, key: StoreKey, condition: WriteCondition | None) -> None:
+    if target.is_taken() and stat.S_ISDIR(target.look().st_mode):
+        raise NotAFile(key, "is a directory")
+    if not isinstance(condition, IfAbsent):
+        os.rename(
+            source.name, target.name, src_dir_fd=source.directory, dst_dir_fd=target.directory
+        )
+        return
+    try:
+        rename_strictly(source, target)
+    except FileExistsError as error:
+        raise ConditionFailed(key, "is there already") from error

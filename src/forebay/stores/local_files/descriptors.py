@@ -51,6 +51,21 @@ class Descriptor:
             os.close(self._number)
 
 
+async def obtained(work: Callable[[], Answer], give_back: Callable[[Answer], None]) -> Answer:
+    """What `work` opens in a thread; if the caller is cancelled meanwhile, it is given back."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+
+    def too_late(done: "asyncio.Future[Answer]") -> None:
+        if not done.cancelled() and done.exception() is None:
+            give_back(done.result())
+
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(too_late)
+        raise
+
+
 async def to_its_end(
     work: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Answer:

@@ -6,7 +6,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +21,8 @@ _REMEMBERED_NAMES: Final = 1_000_000
 _SETTLED: Final = 2_000_000_000
 """Nanoseconds after which a directory's time tells each later change of it: file systems count in
 steps of some milliseconds, so that two changes at once may look like one."""
+
+_Entries = Generator[tuple[bytes, FileStatus | None], None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +108,11 @@ class _Listing:
     recursive: bool
     after: bytes
 
-    def entries(self) -> Iterator[tuple[bytes, FileStatus | None]]:
+    def entries(self) -> _Entries:
         """In order; None stands for a name that cannot be shown."""
         return self._below(self.directory, frozenset())
 
-    def _below(
-        self, key: StoreKey, above: frozenset[tuple[int, int]]
-    ) -> Iterator[tuple[bytes, FileStatus | None]]:
+    def _below(self, key: StoreKey, above: frozenset[tuple[int, int]]) -> _Entries:
         names = self.names.of(self.tree, key)
         prefix = b"" if key.is_root else key.text.encode() + b"/"
         for name in names.ordered[_first_after(names.ordered, prefix, self.after) :]:
@@ -125,9 +125,7 @@ class _Listing:
             elif whole > self.after:
                 yield whole, self._status(child)
 
-    def _inside(
-        self, key: StoreKey, whole: bytes, above: frozenset[tuple[int, int]]
-    ) -> Iterator[tuple[bytes, FileStatus | None]]:
+    def _inside(self, key: StoreKey, whole: bytes, above: frozenset[tuple[int, int]]) -> _Entries:
         """What is in a directory met on the way; if nothing is, the directory itself."""
         try:
             names = self.names.of(self.tree, key)

@@ -62,6 +62,10 @@ class LocalReader:
 
     async def close(self) -> None:
         """See the contract."""
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close it, as soon as no thread reads any more."""
         self._descriptor.close()
 
     def must_be_unchanged(self) -> None:

@@ -21,7 +21,6 @@ from forebay.model.errors import (
     ForebayError,
     GenerationGone,
     NotADirectory,
-    NotAFile,
     StoreAway,
 )
 from forebay.model.generation import StoreIdentity
@@ -36,10 +35,10 @@ from forebay.stores.contract import (
     WriteOptions,
 )
 from forebay.stores.local_files.asides import Asides
-from forebay.stores.local_files.descriptors import Descriptor, to_its_end
+from forebay.stores.local_files.descriptors import Descriptor, obtained, to_its_end
 from forebay.stores.local_files.listing import NamesInOrder, page_of
 from forebay.stores.local_files.reader import LocalReader, open_file, open_reader
-from forebay.stores.local_files.tree import Tree, fingerprint_of, keep_names, rename_strictly
+from forebay.stores.local_files.tree import Tree, keep_names, rename_strictly
 from forebay.stores.local_files.trouble import speaking_of
 from forebay.stores.local_files.uploads import Uploads
 
@@ -79,7 +78,7 @@ class LocalFilesStore:
         clock: Callable[[], int] = time.time_ns,
         new_name: Callable[[], str] = _unused_name,
     ) -> None:
-        self._tree = Tree(root)
+        self._tree = Tree(root.absolute())
         self._clock = clock
         self._names = NamesInOrder(clock)
         self._asides = Asides(self._tree, new_name, clock)
@@ -132,19 +131,16 @@ class LocalFilesStore:
     async def open(self, status: FileStatus) -> LocalReader:
         """See the contract."""
         self._must_be_open()
-        return await asyncio.to_thread(open_reader, self._tree, status)
+        return await obtained(lambda: open_reader(self._tree, status), LocalReader.let_go)
 
     async def write(
         self, key: StoreKey, body: AsyncIterator[Chunk], options: WriteOptions
     ) -> FileStatus:
         """See the contract."""
         self._must_be_open()
-        aside = await to_its_end(self._asides.begin, key, options.size)
-        try:
+        async with self._asides.begun(key, options.size) as aside:
             await aside.fill(body)
             found = await self._asides.name(aside, key, options.condition)
-        finally:
-            await to_its_end(aside.drop)
         return self._status(key, found)
 
     async def create_upload(self, key: StoreKey, options: WriteOptions) -> str:
@@ -187,15 +183,14 @@ class LocalFilesStore:
     ) -> FileStatus:
         """See the contract."""
         self._must_be_open()
-        descriptor, status = await to_its_end(self._open_source, source)
+        descriptor = await obtained(lambda: self._open_source(source), Descriptor.close)
         try:
-            aside = await to_its_end(self._asides.begin, target, status.size)
-            try:
+            status = await asyncio.to_thread(self._status_of, descriptor, source)
+            async with self._asides.begun(target, status.size) as aside:
                 await aside.append_file(descriptor, status.size)
-                await asyncio.to_thread(_must_be_unchanged, descriptor, status)
+                if await asyncio.to_thread(self._status_of, descriptor, source) != status:
+                    raise GenerationGone(source, "was changed while it was copied")
                 found = await self._asides.name(aside, target, condition)
-            finally:
-                await to_its_end(aside.drop)
         finally:
             descriptor.close()
         return self._status(target, found)
@@ -243,7 +238,8 @@ class LocalFilesStore:
     def _facts(self) -> Mapping[str, str]:
         root = self._tree.root
         with speaking_of(root), self._tree.opened_root() as number:
-            os.listdir(number)
+            with os.scandir(number):
+                pass
             room = shutil.disk_usage(number)
             is_writable = os.access(root, os.W_OK | os.X_OK)
         return {
@@ -262,12 +258,13 @@ class LocalFilesStore:
         with speaking_of(key, _LOOKING), self._tree.place(key) as place:
             return self._status(key, place.look())
 
-    def _open_source(self, key: StoreKey) -> tuple[Descriptor, FileStatus]:
+    def _open_source(self, key: StoreKey) -> Descriptor:
         with speaking_of(key, _LOOKING), self._tree.place(key) as place:
-            if stat.S_ISDIR(place.look().st_mode):
-                raise NotAFile(key, "is a directory")
-            number = open_file(place, key)
-            return Descriptor(number), self._status(key, os.fstat(number))
+            return Descriptor(open_file(place, key))
+
+    def _status_of(self, descriptor: Descriptor, key: StoreKey) -> FileStatus:
+        with speaking_of(key), descriptor.used(key) as number:
+            return self._status(key, os.fstat(number))
 
     def _rename(self, source: StoreKey, target: StoreKey, *, replace: bool) -> None:
         if source.is_root or target.is_root:
@@ -304,9 +301,3 @@ class LocalFilesStore:
             else:
                 os.unlink(place.name, dir_fd=place.directory)
             keep_names(place.directory)
-
-
-def _must_be_unchanged(descriptor: Descriptor, status: FileStatus) -> None:
-    with speaking_of(status.key), descriptor.used(status.key) as number:
-        if fingerprint_of(os.fstat(number)) != status.fingerprint:
-            raise GenerationGone(status.key, "was changed while it was copied")

@@ -75,6 +75,11 @@ class _Walk:
             if error.errno not in (errno.ENOTDIR, errno.ELOOP) or not self.follow(name):
                 raise
 
+    def close(self) -> None:
+        """Let go of all but the root."""
+        for number in self.opened[1:]:
+            os.close(number)
+
     def follow_last(self) -> bool:
         """Go on where the last name leads to; False if it is no link."""
         name = self.waiting.pop()
@@ -148,7 +153,7 @@ class Tree:
         """Where `key` is, or would be; `make`: its parents are made; `follow`: also a last link."""
         with self.opened_root() as root, ExitStack() as stack:
             walk = _Walk(key, [root], key.text.split("/") if key.text else [])
-            stack.callback(lambda: [os.close(number) for number in walk.opened[1:]])
+            stack.callback(walk.close)
             while walk.waiting:
                 if len(walk.waiting) > 1 or walk.waiting[0] == "..":
                     walk.descend(make=make)

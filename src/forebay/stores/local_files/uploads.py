@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from forebay.model.paths import StoreKey
 from forebay.model.status import from_milliseconds
 from forebay.stores.contract import Chunk, PartStatus, UploadStatus, WriteOptions
 from forebay.stores.local_files.asides import Aside, Asides, our_directory
-from forebay.stores.local_files.descriptors import Descriptor, to_its_end
+from forebay.stores.local_files.descriptors import Descriptor, obtained, to_its_end
 from forebay.stores.local_files.reader import open_file
 from forebay.stores.local_files.tree import Place, keep_names
 from forebay.stores.local_files.trouble import speaking_of
@@ -57,26 +57,20 @@ class Uploads:
     ) -> PartStatus:
         """Store one part."""
         await asyncio.to_thread(self._must_be, key, upload_id)
-        aside = await asyncio.to_thread(self.asides.begin, key, size)
-        try:
+        async with self.asides.begun(key, size) as aside:
             await aside.fill(body)
             await asyncio.to_thread(aside.settle, self.asides.moment())
             return await to_its_end(self._enter, key, upload_id, number, aside)
-        finally:
-            await to_its_end(aside.drop)
 
     def parts(self, key: StoreKey, upload_id: str) -> list[PartStatus]:
         """The parts held, by number."""
         self._must_be(key, upload_id)
-        found: list[PartStatus] = []
         with (
             speaking_of(key, _GONE),
             our_directory(self.asides.tree, _UPLOADS, upload_id, make=False) as directory,
         ):
-            for name in _names_in(directory):
-                if name.isdigit():
-                    found.append(_part(int(name), Place(directory, name).look()))
-        return sorted(found, key=lambda part: part.number)
+            numbers = sorted(int(name) for name in _names_in(directory) if name.isdigit())
+            return [_part(number, Place(directory, str(number)).look()) for number in numbers]
 
     def below(self, directory: StoreKey) -> list[UploadStatus]:
         """The uploads begun below `directory`, by key and id."""
@@ -107,19 +101,10 @@ class Uploads:
         size = sum(part.size for part in parts)
         if options.size is not None and size != options.size:
             raise StoreLied(key, f"parts of {size} bytes were announced as {options.size}")
-        with ExitStack() as stack:
-            opened: list[tuple[PartStatus, Descriptor]] = []
+        async with self.asides.begun(key, size) as aside:
             for part in sorted(parts, key=lambda part: part.number):
-                descriptor = await asyncio.to_thread(self._open_part, key, upload_id, part)
-                stack.callback(descriptor.close)
-                opened.append((part, descriptor))
-            aside = await asyncio.to_thread(self.asides.begin, key)
-            try:
-                for part, descriptor in opened:
-                    await aside.append_file(descriptor, part.size)
-                found = await self.asides.name(aside, key, options.condition)
-            finally:
-                await to_its_end(aside.drop)
+                await self._append_part(aside, key, upload_id, part)
+            found = await self.asides.name(aside, key, options.condition)
         await to_its_end(self.abort, key, upload_id)
         return found
 
@@ -131,10 +116,12 @@ class Uploads:
             return
         with speaking_of(key), our_directory(self.asides.tree, _UPLOADS) as uploads:
             with our_directory(self.asides.tree, _UPLOADS, upload_id, make=False) as directory:
-                # The session first: from then on it is no upload any more.
-                for name in (_SESSION, *_names_in(directory)):
-                    with suppress(FileNotFoundError):
-                        os.unlink(name, dir_fd=directory)
+                # The session last: an upload dropped in part, by a crash, can be dropped again.
+                # Parts that come while we drop find no session the second time.
+                while names := _names_in(directory):
+                    for name in sorted(names, key=lambda name: name == _SESSION):
+                        with suppress(FileNotFoundError):
+                            os.unlink(name, dir_fd=directory)
             os.rmdir(upload_id, dir_fd=uploads)
 
     def _enter(self, key: StoreKey, upload_id: str, number: int, aside: Aside) -> PartStatus:
@@ -145,6 +132,15 @@ class Uploads:
         ):
             _move(aside, Place(directory, str(number)))
         return _part(number, aside.found())
+
+    async def _append_part(
+        self, aside: Aside, key: StoreKey, upload_id: str, part: PartStatus
+    ) -> None:
+        descriptor = await obtained(lambda: self._open_part(key, upload_id, part), Descriptor.close)
+        try:
+            await aside.append_file(descriptor, part.size)
+        finally:
+            descriptor.close()
 
     def _open_part(self, key: StoreKey, upload_id: str, part: PartStatus) -> Descriptor:
         with (
@@ -171,16 +167,20 @@ class Uploads:
         ):
             number = open_file(Place(directory, _SESSION), subject)
             with os.fdopen(number, "rb") as file:
-                session = json.loads(file.read())
-        return UploadStatus(
-            upload_id, StoreKey(session["key"]), from_milliseconds(session["started_at"])
-        )
+                text = file.read()
+        try:
+            session = json.loads(text)
+            started_at = from_milliseconds(session["started_at"])
+            return UploadStatus(upload_id, StoreKey(session["key"]), started_at)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UploadMissing(subject, f"upload {upload_id!r} cannot be read") from error
 
 
 def _names_in(directory: int) -> list[str]:
     number = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     try:
-        return os.listdir(number)
+        with os.scandir(number) as entries:
+            return [entry.name for entry in entries]
     finally:
         os.close(number)
 

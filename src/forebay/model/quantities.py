@@ -8,7 +8,7 @@ from typing import Final
 
 from forebay.model.errors import BadOption
 
-_NUMBER_AND_UNIT: Final = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([A-Za-z]*)", re.ASCII)
+_NUMBER_AND_UNIT: Final = re.compile(r"(\d{1,20}(?:\.\d{1,6})?) ?([A-Za-z]*)", re.ASCII)
 _LONGEST_MILLISECONDS: Final = 100 * 366 * 24 * 3600 * 1000
 _LARGEST_BYTES: Final = 1 << 62
 

@@ -5,7 +5,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from testbed.hdfs import HdfsOptions
 from testbed.seaweed import Seaweed
@@ -80,14 +80,16 @@ class HdfsPremises:
     def __init__(self, work: Path, line: WanOptions) -> None:
         self.cluster = WanHdfs(work, HdfsOptions(), line)
         self.uri = self.cluster.uri + "/"
-        self.mount_options: Mapping[str, str] = {
-            "webhdfs": self.cluster.webhdfs,
-            "datanode_hostnames": "true",
-        }
+        self.mount_options: Mapping[str, str] = {}
 
     def start(self) -> None:
         """Start NameNode, DataNode and the line."""
         self.cluster.start()
+        # These settings call DataNodes by their names, which lead over the WAN.
+        self.mount_options = {
+            "hadoop.conf": str(self.cluster.conf_dir),
+            "webhdfs": self.cluster.webhdfs,
+        }
 
     def stop(self) -> None:
         """Stop them."""
@@ -195,7 +197,7 @@ class S3Premises:
         return {"S3 over the WAN": self._endpoint, "S3 beside the server": self.store.endpoint}
 
 
-def _beans(address: str, query: str) -> dict[str, object]:
+def _beans(address: str, query: str) -> dict[str, Any]:
     """The values of the JMX beans that `query` names, in one mapping."""
     with urllib.request.urlopen(f"{address}/jmx?qry={query}", timeout=10) as answer:
         beans = json.load(answer)["beans"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from urllib.parse import quote_plus
-from xml.sax.saxutils import escape
 
 import httpx
 
@@ -41,7 +40,8 @@ class ListedBucket:
 
     def _listing(self, query: httpx.QueryParams) -> bytes:
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-        after = query.get("continuation-token") or query.get("start-after", "")
+        token = bytes.fromhex(query.get("continuation-token", "")).decode()
+        after = token or query.get("start-after", "")
         names = {self._rolled_up(key, prefix, delimiter) for key in self.keys}
         shown = sorted(
             (name for name in names if name is not None and self._place(name) > self._place(after)),
@@ -63,11 +63,12 @@ class ListedBucket:
             for name in page
             if self._is_prefix(name, prefix, delimiter)
         )
-        token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
+        goes_on = page[-1].encode().hex() if more else ""
+        following = f"<NextContinuationToken>{goes_on}</NextContinuationToken>" if more else ""
         return (
             '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
             f"<EncodingType>url</EncodingType><IsTruncated>{str(more).lower()}</IsTruncated>"
-            f"{token}{contents}{prefixes}</ListBucketResult>"
+            f"{following}{contents}{prefixes}</ListBucketResult>"
         ).encode()
 
     def _rolled_up(self, key: str, prefix: str, delimiter: str) -> str | None:

@@ -63,8 +63,6 @@ class Copying:
             if replace:
                 return
             raise FileExists(target, "is the file itself")
-        if await self._statuses.count_below(target, most=1):
-            raise FileExists(target, "is a directory")
         try:
             copied = await self._copied(found, target, None if replace else IfAbsent())
         except ConditionFailed as error:

@@ -69,12 +69,19 @@ class Level:
 
 
 class Listing:
-    """Lists one bucket, in whole-key UTF-8 order."""
+    """Lists one bucket, in whole-key UTF-8 order.
 
-    def __init__(self, client: SignedClient, statuses: Statuses) -> None:
+    Whether the store lists by tree is told by `by_tree`, else by its Server header, else by the
+    first page that proves it.
+    """
+
+    def __init__(
+        self, client: SignedClient, statuses: Statuses, *, by_tree: bool | None = None
+    ) -> None:
         self._client = client
         self._statuses = statuses
-        self._by_tree = False
+        self._is_told = by_tree is not None
+        self._by_tree = by_tree is True
 
     async def page(self, directory: StoreKey, *, recursive: bool, after: str, most: int) -> Page:
         """At most `most` entries of `directory` after the whole key `after`."""
@@ -168,14 +175,16 @@ class Listing:
 
         A directory is held back until no name can come any more that belongs before it.
         """
-        held = [(seen.place, seen) for seen in await self._overtaken(level, after)]
+        overtaken = await self._overtaken(level, after)
+        held = [(seen.place, seen) for seen in overtaken]
         heapq.heapify(held)
+        known = {seen.name for seen in overtaken}
         token: str | None = None
         while True:
             batch = await self._batch(level, _start_in_tree(level.prefix, after), token)
             token = batch.token
             for seen in batch.seen:
-                if seen.place > _place(after):
+                if seen.place > _place(after) and seen.name not in known:
                     heapq.heappush(held, (seen.place, seen))
             reached = max((seen.place_in_tree for seen in batch.seen), default=b"")
             while held and (token is None or held[0][0] <= reached):
@@ -215,7 +224,7 @@ class Listing:
             query.append(("start-after", after))
         answer = await self._client.send(Request("GET", query=query))
         if answer.headers.get("server", "").startswith(_LISTS_BY_TREE):
-            self._by_tree = True
+            self._by_tree = self._by_tree or not self._is_told
         return _batch_of(answer.document(), level.prefix)
 
     async def _must_exist(self, directory: StoreKey) -> None:

@@ -17,6 +17,8 @@ class S3Options:
         session_token: of temporary keys; never shown.
         path_style: whether the bucket stands in the path and not in the host name; None: in the
             path when an endpoint is given.
+        lists_by_tree: whether the store lists by a tree of names (`a/` before `a-b`) and not by
+            whole keys; None: as its answers show. Give it where a proxy hides which store it is.
         connect_timeout: how long a connection may take to come about.
         read_timeout: how long a connection may be silent.
     """
@@ -28,5 +30,6 @@ class S3Options:
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
     path_style: bool | None = None
+    lists_by_tree: bool | None = None
     connect_timeout: timedelta = timedelta(seconds=3)
     read_timeout: timedelta = timedelta(seconds=20)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 
 from forebay.model.conditions import WriteCondition
-from forebay.model.errors import FileMissing, NotADirectory, NotAFile, StoreMissing
+from forebay.model.errors import FileMissing, NotADirectory, NotAFile, StoreLied, StoreMissing
 from forebay.model.generation import StoreIdentity
 from forebay.model.paths import StoreKey
 from forebay.model.status import FileStatus, Page
@@ -92,7 +92,7 @@ class ObjectStore:
         self._client = client
         self._bytes = byte_store(options, client.address, client.credentials)
         self._statuses = Statuses(client)
-        self._listing = Listing(client, self._statuses)
+        self._listing = Listing(client, self._statuses, by_tree=options.lists_by_tree)
         self._uploads = MultipartUploads(client)
         self._writing = Writing(client, self._statuses, self._uploads)
         self._deleting = Deleting(client, self._statuses)
@@ -154,8 +154,11 @@ class ObjectStore:
         self, key: StoreKey, upload_id: str, parts: Sequence[PartStatus], options: WriteOptions
     ) -> FileStatus:
         """Complete an upload, with the condition, and one HEAD."""
+        size = sum(part.size for part in parts)
+        if options.size is not None and options.size != size:
+            raise StoreLied(key, f"the parts have {size} of the announced {options.size} bytes")
         etag = await self._uploads.complete(key, upload_id, parts, options.condition)
-        return await self._writing.written(key, etag, sum(part.size for part in parts), options)
+        return await self._writing.written(key, etag, size, options)
 
     async def abort_upload(self, key: StoreKey, upload_id: str) -> None:
         """Drop an upload."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -16,11 +17,14 @@ from forebay.stores.object_store.bodies import (
     streamed,
     streamed_headers,
 )
-from forebay.stores.object_store.documents import completion, quoted
+from forebay.stores.object_store.documents import Element, completion, quoted
 from forebay.stores.object_store.signed import Answer, Request, SignedClient
 from forebay.stores.object_store.statuses import DIGEST_HEADER, etag_of, kept_headers
 
 MOST_PARTS: Final = 10_000
+
+_REMEMBERED_PARTS: Final = 20_000
+_LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
 
 
 class MultipartUploads:
@@ -28,6 +32,7 @@ class MultipartUploads:
 
     def __init__(self, client: SignedClient) -> None:
         self._client = client
+        self._latest: dict[tuple[str, int], str] = {}
 
     async def create(self, key: StoreKey, options: WriteOptions) -> str:
         """Begin an upload whose file the store keeps a CRC64NVME of."""
@@ -52,7 +57,7 @@ class MultipartUploads:
             return await self.send_part(key, upload_id, number, content)
         query = _part(upload_id, number)
         sent = Request("PUT", key.text, query, streamed_headers(size), streamed(body, size, key))
-        return _part_status(number, size, await self._sent(sent))
+        return self._arrived(upload_id, number, size, await self._sent(sent))
 
     async def send_part(
         self, key: StoreKey, upload_id: str, number: int, content: bytes
@@ -60,7 +65,7 @@ class MultipartUploads:
         """Send a part that is in memory."""
         headers = {DIGEST_HEADER: checksum(content)}
         request = Request("PUT", key.text, _part(upload_id, number), headers, content)
-        return _part_status(number, len(content), await self._sent(request))
+        return self._arrived(upload_id, number, len(content), await self._sent(request))
 
     async def copy_part(
         self, key: StoreKey, upload_id: str, number: int, source: dict[str, str]
@@ -71,22 +76,21 @@ class MultipartUploads:
 
     async def parts(self, key: StoreKey, upload_id: str) -> list[PartStatus]:
         """The parts held, by number."""
-        found: list[PartStatus] = []
+        found: dict[int, tuple[datetime, bool, PartStatus]] = {}
         marker = ""
         while True:
             query = [("uploadId", upload_id)]
             if marker:
                 query.append(("part-number-marker", marker))
             document = (await self._sent(Request("GET", key.text, query))).document()
-            found += [
-                PartStatus(
-                    part.number("PartNumber"), part.number("Size"), quoted(part.text("ETag"))
-                )
-                for part in document.every("Part")
-            ]
-            if document.text("IsTruncated") != "true" or not found:
-                return sorted(found, key=lambda part: part.number)
-            marker = str(found[-1].number)
+            listed = [self._listed(upload_id, part) for part in document.every("Part")]
+            for one in listed:
+                # SeaweedFS shows a part that was sent twice twice: the later one counts.
+                number = one[2].number
+                found[number] = max(found.get(number, one), one, key=lambda known: known[:2])
+            if document.text("IsTruncated") != "true" or not listed:
+                return [found[number][2] for number in sorted(found)]
+            marker = document.text("NextPartNumberMarker") or str(listed[-1][2].number)
 
     async def begun(self, directory: StoreKey) -> list[UploadStatus]:
         """The uploads begun below `directory`, by key and id."""
@@ -144,6 +148,23 @@ class MultipartUploads:
         except (UploadMissing, FileMissing):
             return
 
+    def _arrived(self, upload_id: str, number: int, size: int, answer: Answer) -> PartStatus:
+        etag = answer.headers.get("etag", "")
+        if not etag:
+            raise StoreLied(answer.subject, "the store gives no ETag of the part")
+        self._latest.pop((upload_id, number), None)
+        self._latest[upload_id, number] = etag
+        if len(self._latest) > _REMEMBERED_PARTS:
+            del self._latest[next(iter(self._latest))]
+        return PartStatus(number, size, etag)
+
+    def _listed(self, upload_id: str, part: Element) -> tuple[datetime, bool, PartStatus]:
+        """A part, behind what tells the latest of one number: its time, and what we sent."""
+        number, etag = part.number("PartNumber"), quoted(part.text("ETag"))
+        is_ours = self._latest.get((upload_id, number)) == etag
+        status = PartStatus(number, part.number("Size"), etag)
+        return part.moment("LastModified") or _LONG_AGO, is_ours, status
+
     async def _sent(self, request: Request) -> Answer:
         try:
             return await self._client.send(request)
@@ -171,10 +192,3 @@ def condition_headers(condition: WriteCondition | None, subject: object) -> dict
 
 def _part(upload_id: str, number: int) -> list[tuple[str, str]]:
     return [("partNumber", str(number)), ("uploadId", upload_id)]
-
-
-def _part_status(number: int, size: int, answer: Answer) -> PartStatus:
-    etag = answer.headers.get("etag", "")
-    if not etag:
-        raise StoreLied(answer.subject, "the store gives no ETag of the part")
-    return PartStatus(number, size, etag)

@@ -61,6 +61,9 @@ class Batch:
     more: bool
 
 
+_Waiting = tuple[bytes, str, Entry]
+"""Its place in whole-key order, the name that HDFS has before it, and the entry."""
+
 Fetch = Callable[[StoreKey, str], Awaitable[Batch]]
 """Asks for the entries of a directory after a name."""
 
@@ -227,7 +230,7 @@ class Listings:
         self, directory: StoreKey, learned: _Learned, start: str
     ) -> AsyncIterator[Entry]:
         """The entries of one part that HDFS has after the name `start`, in whole-key order."""
-        waiting: list[tuple[bytes, Entry]] = []
+        waiting: list[_Waiting] = []
         before = start
         is_ascii = learned.beginning == _FIRST_ASCII
         async for entry in self._scan(directory, start):
@@ -235,13 +238,13 @@ class Listings:
                 break
             for due in _due(waiting, entry.position, is_ascii=is_ascii):
                 yield due
-            for _, held in waiting:
-                learned.held_back(held, before)
+            for _, read_before, held in waiting:
+                learned.held_back(held, read_before)
             learned.saw(entry.position)
-            heapq.heappush(waiting, (entry.order, entry))
+            heapq.heappush(waiting, (entry.order, before, entry))
             before = entry.name
         while waiting:
-            yield heapq.heappop(waiting)[1]
+            yield heapq.heappop(waiting)[2]
 
     async def _directory_named(self, directory: StoreKey, after: bytes) -> AsyncIterator[Entry]:
         """The directory named exactly `after`, which comes after it but is not read after it."""
@@ -272,10 +275,10 @@ def _later(one: bytes, other: bytes) -> bool:
     return one.translate(_SIGNED) > other.translate(_SIGNED)
 
 
-def _due(waiting: list[tuple[bytes, Entry]], position: bytes, *, is_ascii: bool) -> Iterator[Entry]:
+def _due(waiting: list[_Waiting], position: bytes, *, is_ascii: bool) -> Iterator[Entry]:
     """Take the entries that nothing read from `position` on can come before."""
     while waiting and _is_due(waiting[0][0], position, is_ascii=is_ascii):
-        yield heapq.heappop(waiting)[1]
+        yield heapq.heappop(waiting)[2]
 
 
 def _is_due(order: bytes, position: bytes, *, is_ascii: bool) -> bool:

@@ -127,6 +127,8 @@ class Uploads:
     ) -> FileStatus:
         """Make the file of the named parts."""
         files = await self._files(key, upload_id)
+        if not parts:
+            raise UploadMissing(path_of(key), f"upload {upload_id} is completed of no parts")
         wanted = sorted(parts, key=lambda part: part.number)
         joined = f"joined-{_hash_of_parts(wanted)}"
         sizes = {found.name: found.size for found in files}

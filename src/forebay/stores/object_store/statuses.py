@@ -20,6 +20,7 @@ DIGEST_BYTES: Final = 8
 
 _METADATA: Final = "x-amz-meta-"
 _METADATA_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CONTENT_TYPE: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _ENCODED: Final = re.compile(r"=\?UTF-8\?B\?([A-Za-z0-9+/=]*)\?=", re.IGNORECASE)
 
 
@@ -120,8 +121,10 @@ def kept_headers(content_type: str | None, metadata: Mapping[str, str]) -> dict[
     """The headers that have the store keep a content type and metadata.
 
     Raises:
-        BadOption: a name is none that a header can have.
+        BadOption: the type or a name is none that a header can have.
     """
+    if content_type is not None and _CONTENT_TYPE.fullmatch(content_type) is None:
+        raise BadOption("content type", f"{content_type!r} is none that the store can keep")
     headers = {} if content_type is None else {"content-type": content_type}
     for name, value in metadata.items():
         if _METADATA_NAME.fullmatch(name) is None:

@@ -10,6 +10,7 @@ import pytest
 
 from forebay.model.conditions import IfUnchanged
 from forebay.model.errors import (
+    BadOption,
     ConditionFailed,
     FileMissing,
     ForebayError,
@@ -219,6 +220,23 @@ async def test_a_body_of_another_length_is_never_sent() -> None:
         for size in (2, 4):
             with pytest.raises(StoreLied):
                 await store.write(KEY, pieces(b"abc"), WriteOptions(size=size))
+        assert server.heard == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        WriteOptions(content_type="text/plain\r\nx-amz-acl: public-read"),
+        WriteOptions(content_type="tëxt"),
+        WriteOptions(content_type=""),
+        WriteOptions(metadata={"a b": "c"}),
+        WriteOptions(metadata={"a:\r\nb": "c"}),
+    ],
+)
+async def test_what_no_header_can_hold_is_refused_and_not_sent(options: WriteOptions) -> None:
+    async with ScriptedServer(RESET) as server, store_at(server.endpoint) as store:
+        with pytest.raises(BadOption):
+            await store.write(KEY, pieces(b"abc"), options)
         assert server.heard == []
 
 

@@ -7,7 +7,7 @@ import time
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,17 +42,8 @@ class NamesInOrder:
         self._remembered: OrderedDict[tuple[int, int], _Names] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, tree: Tree, key: StoreKey) -> _Names:
-        """The names in the directory `key`."""
-        with tree.place(key) as place:
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            number = os.open(place.name, flags, dir_fd=place.directory)
-            try:
-                return self._names(tree, key, number)
-            finally:
-                os.close(number)
-
-    def _names(self, tree: Tree, key: StoreKey, number: int) -> _Names:
+    def of(self, tree: Tree, key: StoreKey, number: int) -> _Names:
+        """The names in the directory `key`, which is open as `number`."""
         found = os.fstat(number)
         identity = (found.st_dev, found.st_ino)
         with self._lock:
@@ -110,41 +101,59 @@ class _Listing:
 
     def entries(self) -> _Entries:
         """In order; None stands for a name that cannot be shown."""
-        return self._below(self.directory, frozenset())
+        with self.tree.opened(self.directory) as number:
+            names = self.names.of(self.tree, self.directory, number)
+            yield from self._below(self.directory, number, names, frozenset())
 
-    def _below(self, key: StoreKey, above: frozenset[tuple[int, int]]) -> _Entries:
-        names = self.names.of(self.tree, key)
+    def _below(
+        self, key: StoreKey, number: int, names: _Names, above: frozenset[tuple[int, int]]
+    ) -> _Entries:
         prefix = b"" if key.is_root else key.text.encode() + b"/"
         for name in names.ordered[_first_after(names.ordered, prefix, self.after) :]:
-            if name.rstrip(b"/") == OURS.encode():
+            if _is_ours(name):
                 continue
             whole = prefix + name
             child = _child(key, os.fsdecode(name.removesuffix(b"/")))
             if child is not None and self.recursive and name.endswith(b"/"):
                 yield from self._inside(child, whole, above | {names.identity})
             elif whole > self.after:
-                yield whole, self._status(child)
+                try:
+                    status = self._status(child, number)
+                except FileNotFoundError:
+                    continue
+                yield whole, status
 
     def _inside(self, key: StoreKey, whole: bytes, above: frozenset[tuple[int, int]]) -> _Entries:
         """What is in a directory met on the way; if nothing is, the directory itself."""
-        try:
-            names = self.names.of(self.tree, key)
-        except (FileNotFoundError, NotADirectoryError):
-            # It went away meanwhile, and may or may not be shown.
-            return
-        if names.identity in above:
-            # A link to a directory that it lies in: there is no end to what is below.
-            if whole > self.after:
-                yield whole, None
-        elif all(name.rstrip(b"/") == OURS.encode() for name in names.ordered):
-            if whole > self.after:
-                yield whole, self._status(key)
-        else:
-            yield from self._below(key, above)
+        with ExitStack() as stack:
+            try:
+                number = stack.enter_context(self.tree.opened(key))
+            except (FileNotFoundError, NotADirectoryError):
+                # It went away meanwhile, and may or may not be shown.
+                return
+            names = self.names.of(self.tree, key, number)
+            if names.identity in above:
+                # A link to a directory that it lies in: there is no end to what is below.
+                if whole > self.after:
+                    yield whole, None
+            elif all(map(_is_ours, names.ordered)):
+                if whole > self.after:
+                    yield whole, self.tree.status(key, os.fstat(number))
+            else:
+                yield from self._below(key, number, names, above)
 
-    def _status(self, key: StoreKey | None) -> FileStatus | None:
-        found = _found(self.tree, key)
-        return None if found is None or key is None else self.tree.status(key, found)
+    def _status(self, key: StoreKey | None, directory: int) -> FileStatus | None:
+        if key is None:
+            return None
+        found = os.stat(key.name, dir_fd=directory, follow_symlinks=False)
+        if stat.S_ISLNK(found.st_mode):
+            followed = _found(self.tree, key)
+            return None if followed is None else self.tree.status(key, followed)
+        return self.tree.status(key, found)
+
+
+def _is_ours(name: bytes) -> bool:
+    return name.rstrip(b"/") == OURS.encode()
 
 
 def _first_after(ordered: Sequence[bytes], prefix: bytes, after: bytes) -> int:

@@ -161,6 +161,17 @@ class Tree:
                     break
             yield Place(walk.opened[-1], walk.waiting[0] if walk.waiting else ".")
 
+    @contextmanager
+    def opened(self, key: StoreKey) -> Iterator[int]:
+        """The directory `key`, opened for reading its names."""
+        with self.place(key) as place:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            number = os.open(place.name, flags, dir_fd=place.directory)
+        try:
+            yield number
+        finally:
+            os.close(number)
+
     def status(self, key: StoreKey, found: os.stat_result) -> FileStatus | None:
         """The status of what was found at `key`; None for what is no file and no directory."""
         modified_at = from_milliseconds(found.st_mtime_ns // 1_000_000)

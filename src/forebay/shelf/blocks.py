@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import lmdb
 import msgspec
 
-from forebay.model.ranges import block_count
+from forebay.model.ranges import BLOCK_BYTES, block_count
 
 GROUP_BLOCKS: Final = 64
 """Blocks whose checksums share a row."""
@@ -57,6 +57,15 @@ class SegmentRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
         if self.bitmap:
             return int.from_bytes(self.bitmap, "little")
         return (1 << block_count(self.size)) - 1
+
+    def held_bytes(self) -> int:
+        """How many bytes are held."""
+        if not self.bitmap:
+            return self.size
+        last = block_count(self.size) - 1
+        held = self.bits.bit_count() * BLOCK_BYTES
+        # The last block may be short.
+        return held - (block_count(self.size) * BLOCK_BYTES - self.size) * self.has(last)
 
     def blocks(self) -> list[int]:
         """The blocks that are held, in order."""

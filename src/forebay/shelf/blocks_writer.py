@@ -49,13 +49,12 @@ class Entered:
 class Confirmed:
     """A segment whose blocks were all read and compared with their checksums.
 
-    `damaged` are those that were not right: they are held no longer. `held` as in `Entered`.
+    `damaged` are those that were not right: they are held no longer.
     """
 
     file: int
     generation: bytes
     segment: int
-    held: int
     damaged: frozenset[int] = frozenset()
 
 
@@ -73,22 +72,24 @@ class BlocksWriter:
         with changing(self._database.environment, self._marks, slots) as transaction:
             return [entered for entered in batch if not self._enter(transaction, entered)]
 
-    def confirm(self, confirmed: Confirmed) -> bool:
-        """Note that a segment was verified in this run; False if its file is held no longer."""
+    def confirm(self, confirmed: Confirmed) -> int | None:
+        """Note that a segment was verified in this run.
+
+        Returns how many blocks are left (with 0 the file is to be unlinked), or None if its file
+        is held no longer.
+        """
         key = SEGMENT_KEY.pack(confirmed.generation, confirmed.segment)
         slots = (slot_of(confirmed.generation),)
         with changing(self._database.environment, self._marks, slots) as transaction:
             record = self._record(transaction, key)
             if record is None or record.file != confirmed.file:
-                return False
+                return None
             left = record.bits & ~bits_of(confirmed.damaged)
             if left:
                 self._put(transaction, key, record, left)
-                row = FILE_ROW.pack(confirmed.generation, confirmed.segment, confirmed.held)
-                transaction.put(FILE_KEY.pack(record.file), row, db=self._database.files)
             else:
                 self._forget(transaction, key, record)
-            return bool(left)
+            return left.bit_count()
 
     def drop(self, files: Iterable[HeldFile]) -> None:
         """Hold these no longer. Their files are to be unlinked after it, never before."""

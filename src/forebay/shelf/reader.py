@@ -21,7 +21,7 @@ from forebay.shelf.marks import NEVER, SNAPSHOT_SLOT, slot_of
 from forebay.shelf.names import directory_id, remembered
 from forebay.shelf.shelf import TOUCHED_BYTES, Damage, Shelf
 from forebay.shelf.snapshot import Place
-from forebay.shelf.sums import sums_of
+from forebay.shelf.verify import read_verified
 
 Extent = tuple[Handle, int, int]
 """An open segment file, where in it, and how many bytes."""
@@ -226,18 +226,14 @@ class ShelfReader:
         stop = -(-(before + count) // BLOCK_BYTES)
         length = min(stop * BLOCK_BYTES, segment_size - first * BLOCK_BYTES)
         blocks = range(first, first + stop)
-        try:
-            found = os.pread(handle.fd, length, offset - before)
-        except OSError:
-            found = b""
-        expected = self._shelf.blocks.sums(handle.file, blocks)
-        actual = list(sums_of(found)) if len(found) == length else []
-        if actual == expected:
+        row = self._shelf.blocks.raw(SEGMENT_KEY.pack(entry.generation, number))
+        found, damaged = read_verified(self._shelf.blocks, handle, blocks, offset - before, length)
+        if not damaged:
             return found[before : before + count]
-        for place, block in enumerate(blocks):
-            if place >= len(actual) or actual[place] != expected[place]:
-                damage = Damage(entry.generation, number, handle.file, block)
-                self._shelf.damage.append(damage)
+        self._shelf.report(
+            [Damage(entry.generation, number, handle.file, block) for block in damaged],
+            row if row is not None else b"",
+        )
         return None
 
     def sweep(self) -> None:
@@ -362,7 +358,7 @@ class ShelfReader:
         if raw is None:
             return None
         record = decode_segment(raw)
-        if record.run < self._shelf.trusted_run:
+        if record.run < self._shelf.trusted_run or self._is_suspect(record.file, raw):
             return None
         kept = self._descriptors.find(record.file)
         if kept is None:
@@ -395,8 +391,18 @@ class ShelfReader:
         if entry._views is not None:  # noqa: SLF001
             entry._views.clear()  # noqa: SLF001
 
+    def _is_suspect(self, file: int, row: bytes) -> bool:
+        suspects = self._shelf.suspects
+        if suspects and file in suspects:
+            if suspects[file] == row:
+                return True
+            suspects.pop(file, None)
+        return False
+
     def _open(self, descriptor: Descriptor) -> Handle | None:
-        """The open file, or None if it is unlinked."""
+        """The open file, or None if it is unlinked or known to be damaged."""
+        if self._shelf.suspects and descriptor.file in self._shelf.suspects:
+            return None
         if descriptor.handle is not None:
             descriptor.used = True
             return descriptor.handle

@@ -10,7 +10,7 @@ import mmap
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -69,6 +69,7 @@ class Shelf:
         files: the descriptors that this process has on segment files.
         run: the run of the writer; None in a process that only reads.
         damage: what readers found; the keeper takes from it.
+        suspects: files with such damage -> their row in the index when it was found.
         opened_epoch: the epoch of what is open.
         wiped: whether this run began with an empty index because the old one could not be read.
     """
@@ -87,6 +88,7 @@ class Shelf:
         self.run = run
         self.files = OpenFiles()
         self.damage: deque[Damage] = deque(maxlen=10_000)
+        self.suspects: dict[int, bytes] = {}
         self.wiped = False
         self._lock = lock
         self._suspect = suspect
@@ -124,9 +126,19 @@ class Shelf:
         self._let_go.append(let_go)
 
     def unlinked(self, file: int) -> None:
-        """Say that a segment file is unlinked (on the event loop, where readers live)."""
+        """Make readers of this process close their descriptors on a segment file."""
         for let_go in self._let_go:
             let_go(file)
+
+    def report(self, damages: Sequence[Damage], row: bytes) -> None:
+        """Say that blocks of a segment file are damaged; in any thread.
+
+        Until its row in the index is another one, readers of this process leave the file alone.
+        """
+        for damage in damages:
+            self.suspects[damage.file] = row
+            self.damage.append(damage)
+            self.unlinked(damage.file)
 
     def renew(self) -> bool:
         """In a reading process: open the index again if it is another one now.

@@ -5,8 +5,9 @@ from contextlib import aclosing, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 
+from forebay.cache.cached_file import CachedFile
+from forebay.cache.keeper import Keeps
 from forebay.files.errors_seen import ErrorsSeen
-from forebay.files.kept import Keeps, KeptFile
 from forebay.files.loading import Loading
 from forebay.files.lookups import Lookups, Map, speaking_of
 from forebay.files.opened import OpenFile
@@ -138,7 +139,7 @@ class Files:
             kept.close()
             raise GenerationGone(path, "is another by now")
 
-        async def reopen(before: LakeStatus) -> tuple[LakeStatus, KeptFile]:
+        async def reopen(before: LakeStatus) -> tuple[LakeStatus, CachedFile]:
             status, kept = await self._open(caller, path, _ASKED_NOW, detailed=detailed)
             if status.generation == before.generation:
                 kept.close()
@@ -257,7 +258,7 @@ class Files:
 
     async def _open(
         self, caller: Caller, path: LakePath, sync: Sync | None, *, detailed: bool
-    ) -> tuple[LakeStatus, KeptFile]:
+    ) -> tuple[LakeStatus, CachedFile]:
         resolved, known = await self._lookups.file(caller, path, sync=sync, detailed=detailed)
         status = lake_status(path, resolved.mount, known, self._clock())
         return status, self._keeper.open(resolved.store, known.status, _generation_of(known))

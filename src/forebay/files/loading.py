@@ -15,7 +15,7 @@ AT_A_TIME: Final = 4
 _MOST_WAITING: Final = 10_000
 
 LoadOne = Callable[[LakeStatus, Callable[[int], None]], Awaitable[None]]
-"""Loads one file, telling of bytes as they come to be held."""
+"""Loads one file, telling how many of its bytes are held until now."""
 
 
 class Loading:
@@ -81,13 +81,13 @@ class Loading:
             self._path = status.path
             told = 0
 
-            def tell(count: int, size: int = status.size) -> None:
+            def tell(held: int) -> None:
                 nonlocal told
-                # What is held already is not told, what is fetched twice is told twice.
-                count = min(count, size - told)
-                told += count
-                self._bytes += count
-                self._moved.set()
+                # A load that began anew tells again what was told before.
+                if held > told:
+                    self._bytes += held - told
+                    told = held
+                    self._moved.set()
 
             try:
                 await self._load_one(status, tell)

@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+from forebay.cache.cached_file import CachedFile
 from forebay.cache.pieces import Piece
-from forebay.files.kept import KeptFile
 from forebay.files.lookups import speaking_of
 from forebay.files.status import LakeStatus
 from forebay.model.errors import ForebayError, GenerationGone
 from forebay.model.ranges import ByteRange
 
-Reopen = Callable[[LakeStatus], Awaitable[tuple[LakeStatus, KeptFile]]]
+Reopen = Callable[[LakeStatus], Awaitable[tuple[LakeStatus, CachedFile]]]
 """Opens the file anew, with a status asked for now. Raises GenerationGone if it is no other."""
 
 
@@ -30,7 +30,7 @@ class OpenFile:
     def __init__(
         self,
         status: LakeStatus,
-        kept: KeptFile,
+        kept: CachedFile,
         reopen: Reopen | None,
         note: Callable[[ForebayError], None],
     ) -> None:
@@ -94,11 +94,11 @@ class OpenFile:
         with self._noted():
             return await self._kept.piece(at, most, ahead=ahead)
 
-    async def stream(self, span: ByteRange) -> AsyncIterator[bytes]:
+    async def stream(self, span: ByteRange, *, ahead: int = 0) -> AsyncIterator[bytes]:
         """The bytes of `span`, in order."""
         self._reopen = None
         with self._noted():
-            async for chunk in self._kept.stream(span):
+            async for chunk in self._kept.stream(span, ahead=ahead):
                 yield chunk
 
     def close(self) -> None:

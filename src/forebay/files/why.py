@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from forebay.cache.keeper import HeldShare
 from forebay.files.errors_seen import ErrorSeen
-from forebay.files.kept import Share
 from forebay.files.status import Existence, LakeStatus
 from forebay.model.paths import LakePath, StoreKey
 from forebay.stores.contract import StoreDigest
@@ -57,7 +57,7 @@ class Location:
     """
 
     status: LakeStatus
-    held: Share
+    held: HeldShare
     blocks: int
     hosts: tuple[str, ...]
 

@@ -11,7 +11,7 @@ from forebay.metadata.gathering import Gathered
 from forebay.metadata.known import Known, KnownPage, known_now, known_of, record_of
 from forebay.model.errors import ForebayError, ShelfDamaged
 from forebay.model.generation import StoreIdentity
-from forebay.model.paths import StoreKey
+from forebay.model.paths import LONGEST_NAME, StoreKey
 from forebay.model.status import from_milliseconds, order_of
 from forebay.shelf.names import NamesReader
 from forebay.shelf.names_writer import Drop, Listing, NamesWriter, Put
@@ -21,6 +21,9 @@ _MOST_WAITING: Final = 5000
 
 _ROOM_EVERY: Final = 64
 """After so many steps the writer looks whether the index outgrew its bounds."""
+
+_LONGEST_AFTER: Final = LONGEST_NAME + 20
+"""Bytes; no name begins with all of them."""
 
 Place = tuple[str, str]
 """A store's identity and a key in it."""
@@ -262,5 +265,6 @@ def _name_after(directory: StoreKey, after: str) -> str | None:
     """The name in `directory` after which a page begins; None if all come before `after`."""
     prefix = "" if directory.is_root else f"{directory.text}/"
     if after.startswith(prefix):
-        return after[len(prefix) :]
+        # Names are shorter than this, and so are the keys that the index takes.
+        return after[len(prefix) :].encode()[:_LONGEST_AFTER].decode(errors="ignore")
     return "" if after.encode() < prefix.encode() else None

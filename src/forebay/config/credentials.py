@@ -1,31 +1,68 @@
-"""The credentials file of the user: AWS's profile format, readable by its owner only."""
+"""The credentials file: access keys as AWS profiles, for their owner alone."""
 
-import configparser
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
-from forebay.model.errors import BadConfiguration
+from forebay.model.errors import BadConfiguration, BadOption
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._@+-]{1,64}", re.ASCII)
 
 
-def write_profile(place: Path, profile: str, key: Mapping[str, str], secret: str) -> Path:
-    """Write `key` and its secret as `[profile]` into `place`, keeping the other profiles."""
-    known = configparser.RawConfigParser()
+def write_profile(file: Path, profile: str, key: Mapping[str, object], secret: str) -> Path:
+    """Write a key into `file`, whole or not at all; a profile of that name is replaced.
+
+    Args:
+        file: the credentials file; the other profiles in it stay as they are.
+        profile: its name.
+        key: `key_id`, and `endpoint` if clients should know it.
+        secret: the secret of the key.
+
+    Raises:
+        BadOption: the profile's name is none.
+        BadConfiguration: the file cannot be read or written.
+    """
+    if _NAME.fullmatch(profile) is None:
+        raise BadOption(profile, "is no name of a profile: letters, digits and ._@+- are")
+    lines = [
+        f"[{profile}]",
+        f"aws_access_key_id = {key['key_id']}",
+        f"aws_secret_access_key = {secret}",
+    ]
+    if key.get("endpoint"):
+        lines.append(f"endpoint_url = {key['endpoint']}")
     try:
-        if place.exists():
-            known.read_string(place.read_text(encoding="utf-8"))
-        if not known.has_section(profile):
-            known.add_section(profile)
-        known.set(profile, "aws_access_key_id", key["key_id"])
-        known.set(profile, "aws_secret_access_key", secret)
-        if key.get("endpoint_url"):
-            known.set(profile, "endpoint_url", key["endpoint_url"])
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        aside = place.with_name(f".{place.name}.{os.getpid()}")
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            known.write(file)
-        aside.replace(place)
-    except (OSError, configparser.Error) as error:
-        raise BadConfiguration(place, f"the credentials cannot be written: {error}") from error
-    return place
+        kept = _others(file, profile)
+        _replace(file, "\n".join([*kept, *([""] if kept else []), *lines]) + "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration(file, f"cannot be written: {error}") from error
+    return file
+
+
+def _others(file: Path, profile: str) -> list[str]:
+    """The lines of all other profiles."""
+    if not file.exists():
+        return []
+    kept: list[str] = []
+    is_other = True
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.strip().startswith("["):
+            is_other = line.strip() != f"[{profile}]"
+        if is_other:
+            kept.append(line)
+    while kept and not kept[-1].strip():
+        kept.pop()
+    return kept
+
+
+def _replace(file: Path, text: str) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    aside = file.with_name(f".{file.name}.{os.getpid()}.new")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as writing:
+        writing.write(text)
+        writing.flush()
+        os.fsync(writing.fileno())
+    aside.rename(file)

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Final, NoReturn
 
 from forebay.model.errors import (
-    BadOption,
     FileMissing,
     ForebayError,
     NotADirectory,
@@ -22,7 +21,7 @@ from forebay.namespace.alluxio import translated
 from forebay.namespace.away import AwayStore
 from forebay.namespace.mounts import Located, Mount, MountTable, check_place
 from forebay.namespace.opening import Schemes, WantedStore
-from forebay.namespace.options import OF_SCHEME, SYNC, check_names, read_options
+from forebay.namespace.options import OF_SCHEME, SYNC, Sync, check_names, read_options
 from forebay.namespace.pool import StorePool
 from forebay.namespace.references import STORED, References, check_given, is_reference, shown
 from forebay.namespace.uri import Scheme, StoreUri, store_uri
@@ -44,11 +43,13 @@ class NamespaceOptions:
     Attributes:
         file_allow: directories below which directories of this host may be mounted.
         root_uri: the store at `/`; None: the root holds mounts only.
+        sync: how old remembered statuses may be in mounts that do not say.
         patience: how long the start waits for stores to open; they go on opening afterwards.
     """
 
     file_allow: tuple[str, ...] = ()
     root_uri: str | None = None
+    sync: Sync = SYNC.default
     patience: timedelta = timedelta(seconds=2)
 
 
@@ -150,7 +151,7 @@ class Namespace:
         """
         for row in await self._mounts.all():
             self._rows[row.path.text] = row
-            self._table = self._table.with_mount(_mount_of(row))
+            self._table = self._table.with_mount(self._mount_of(row))
             self._be_away(row, StoreAway(row.store, "it is being opened"))
         if self._options.root_uri is not None:
             await self._mount_root(self._options.root_uri)
@@ -193,7 +194,7 @@ class Namespace:
         except BaseException:
             await self._pool.release(store)
             raise
-        mount = _mount_of(row)
+        mount = self._mount_of(row)
         self._rows[path.text] = row
         self._stores[path.text] = store
         self._table = self._table.with_mount(mount)
@@ -236,6 +237,17 @@ class Namespace:
         """Close all stores."""
         await self._pool.close()
 
+    def _mount_of(self, row: MountRow) -> Mount:
+        return Mount(
+            path=row.path,
+            uri=row.uri,
+            store=row.store,
+            prefix=row.prefix,
+            readonly=row.readonly,
+            sync=_sync_of(row, self._options.sync),
+            options=shown(row.options),
+        )
+
     def _resolved(self, located: Located) -> Resolved:
         return Resolved(located.mount, located.key, self._stores[located.mount.path.text])
 
@@ -272,7 +284,7 @@ class Namespace:
         store = await self._pool.take(wanted)
         self._stores[ROOT.text] = store
         self._table = self._table.with_mount(
-            Mount(ROOT, str(uri), store.identity, uri.key, readonly=False, sync=SYNC.default)
+            Mount(ROOT, str(uri), store.identity, uri.key, readonly=False, sync=self._options.sync)
         )
 
     async def _reopen(self, row: MountRow) -> None:
@@ -325,13 +337,9 @@ async def _ask(store: Store, prefix: StoreKey) -> Mapping[str, str]:
     return facts
 
 
-def _mount_of(row: MountRow) -> Mount:
-    try:
-        text = row.options.get(SYNC.name)
-        sync = SYNC.default if text is None else SYNC.kind.parse(text)
-    except BadOption:
-        sync = SYNC.default
-    return Mount(row.path, row.uri, row.store, row.prefix, row.readonly, sync, shown(row.options))
+def _sync_of(row: MountRow, default: Sync) -> Sync:
+    text = row.options.get(SYNC.name)
+    return default if text is None else SYNC.kind.parse(text)
 
 
 def _stored_names(options: Mapping[str, str]) -> list[str]:

@@ -397,6 +397,20 @@ async def test_a_store_that_never_answers_does_not_hold_up_the_start(
     await second.close()
 
 
+async def test_a_mount_that_does_not_say_has_the_sync_of_the_node(
+    state: State, stores: Stores
+) -> None:
+    namespace = a_namespace(state, stores, sync=Sync(timedelta(minutes=7)))
+    await namespace.open()
+
+    silent = await namespace.mount(LakePath("/a"), "s3://bucket", {})
+    saying = await namespace.mount(LakePath("/b"), "s3://bucket", {"sync": "always"})
+
+    assert silent.mount.sync == Sync(timedelta(minutes=7))
+    assert saying.mount.sync == Sync(timedelta(0))
+    await namespace.close()
+
+
 async def test_each_new_table_is_published(state: State, stores: Stores) -> None:
     told = Told()
     namespace = a_namespace(state, stores, told)

@@ -17,6 +17,7 @@ Nothing is skipped: where a promise depends on an ability, its other half is ass
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -188,6 +189,24 @@ class StoreContract:
         assert (listed.key, listed.kind, listed.size) == (found.key, found.kind, found.size)
         assert listed.fingerprint == found.fingerprint
         assert listed.modified_at == found.modified_at
+
+    async def test_a_listing_tells_all_that_stat_tells_where_the_abilities_say_so(
+        self, store: Store
+    ) -> None:
+        options = WriteOptions(content_type="text/csv", metadata={"colour": "blue"})
+        await store.write(key("d/a"), pieces(b"1,2"), options)
+        (listed,) = (await store.list(key("d"))).entries
+        found = await store.stat(key("d/a"))
+        told = (
+            listed
+            if store.abilities.listed_details
+            else replace(listed, content_type=found.content_type, metadata=found.metadata)
+        )
+        assert (told.content_type, dict(told.metadata)) == (
+            found.content_type,
+            dict(found.metadata),
+        )
+        assert told.ownership == found.ownership
 
     async def test_what_something_lies_under_is_a_directory(self, store: Store) -> None:
         await put(store, "d/e/a")

@@ -8,7 +8,7 @@ has one, and files and directories keep out of each other's way.
 import asyncio
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import md5
 from itertools import count
@@ -57,6 +57,7 @@ _OBJECT_ABILITIES: Final = Abilities(
 )
 _DIRECTORY_ABILITIES: Final = Abilities(
     real_directories=True,
+    listed_details=True,
     conditional_create=True,
     conditional_write=True,
     conditional_delete=True,
@@ -171,8 +172,8 @@ class MemoryStore:
             else:
                 unaddressable += 1
         else:
-            return Page(tuple(map(self._status, shown)), None, unaddressable)
-        return Page(tuple(map(self._status, shown)), shown[-1], unaddressable)
+            return Page(tuple(map(self._listed, shown)), None, unaddressable)
+        return Page(tuple(map(self._listed, shown)), shown[-1], unaddressable)
 
     async def open(self, status: FileStatus) -> "MemoryReader":
         """See the contract."""
@@ -383,6 +384,13 @@ class MemoryStore:
             content_type=held.content_type,
             metadata=held.metadata,
         )
+
+    def _listed(self, name: str) -> FileStatus:
+        """The status in a listing: those of object stores tell neither type nor metadata."""
+        status = self._status(name)
+        if self._abilities.listed_details:
+            return status
+        return replace(status, content_type=None, metadata={})
 
     def _file(self, key: StoreKey) -> _Held:
         if self._stat(key).is_directory:

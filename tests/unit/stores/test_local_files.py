@@ -2,8 +2,8 @@
 
 import asyncio
 import errno
-import getpass
 import os
+import pwd
 import resource
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -288,7 +288,7 @@ async def test_a_status_tells_the_owner_and_the_mode(root: Path, store: Store) -
     (root / "a").chmod(0o640)
     ownership = (await store.stat(A)).ownership
     assert ownership is not None
-    assert (ownership.owner, ownership.mode) == (getpass.getuser(), 0o640)
+    assert (ownership.owner, ownership.mode) == (pwd.getpwuid(os.getuid()).pw_name, 0o640)
 
 
 async def test_a_large_directory_is_sorted_once_and_seen_fresh(root: Path) -> None:

@@ -44,6 +44,7 @@ from forebay.stores.local_files.uploads import Uploads
 
 _ABILITIES: Final = Abilities(
     real_directories=True,
+    listed_details=True,
     conditional_create=True,
     atomic_rename=True,
     directory_rename=True,

@@ -13,11 +13,12 @@ from forebay.metrics.audit_log import AuditRecord
 from forebay.model.errors import FileMissing, ForebayError, NotADirectory, NotAFile
 from forebay.model.generation import Fingerprint, StoreIdentity, door_etag, first_seen
 from forebay.model.grants import Caller, Right
-from forebay.model.paths import ROOT, LakePath, StoreKey
+from forebay.model.paths import LakePath, StoreKey
 from forebay.model.ranges import ByteRange
 from forebay.model.status import Kind
 from forebay.shelf.descriptors import is_resident
 from forebay.shelf.handles import Handle, OpenFiles
+from forebay.shelf.reader import Entry, Extent
 
 MODIFIED = datetime(2026, 10, 21, 7, 28, 0, 250_000, UTC)
 
@@ -235,22 +236,28 @@ def a_handle(root: Path, name: str, content: bytes) -> Handle:
     return Handle(str(path), 1, OpenFiles())
 
 
-@dataclass
-class FakeShelfEntry:
+class FakeShelfEntry(Entry):
     """A file that the fake shelf holds; `missing_from`: bytes from there on are not held."""
 
-    path: str
-    size: int
-    etag: bytes
-    handles: list[Handle]
-    segment_bytes: int
-    modified_ms: int | None = int(MODIFIED.timestamp() * 1000)
-    checked: float = 0.0
-    content_type: bytes = b""
-    tail: bytes | None = None
-    missing_from: float = float("inf")
+    def __init__(
+        self, name: str, path: str, content: bytes, handles: list[Handle], segment_bytes: int
+    ) -> None:
+        etag = etag_of(LakePath(path), content)
+        self.name = name.encode()
+        self.path = path
+        self.size = len(content)
+        self.etag = etag.encode()
+        self.generation = bytes.fromhex(etag[1:33])
+        self.modified_ms = int(MODIFIED.timestamp() * 1000)
+        self.checked = 0.0
+        self.fresh_until = float("inf")
+        self.content_type = b""
+        self.tail = None
+        self.handles = handles
+        self.segment_bytes = segment_bytes
+        self.missing_from = float("inf")
 
-    def extent(self, at: int, count: int) -> tuple[Handle, int, int] | None:
+    def extent(self, at: int, count: int) -> Extent | None:
         """The longest run in one segment."""
         number, offset = divmod(at, self.segment_bytes)
         held = min(count, self.segment_bytes - offset, self.size - at)
@@ -278,8 +285,7 @@ class FakeShelf:
             a_handle(self._root, f"shelf{name}.{number}", piece)
             for number, piece in enumerate(pieces)
         ]
-        etag = etag_of(LakePath(path), content).encode()
-        entry = FakeShelfEntry(path, len(content), etag, handles, segment_bytes)
+        entry = FakeShelfEntry(name, path, content, handles, segment_bytes)
         self.entries[name.encode()] = entry
         return entry
 
@@ -292,7 +298,7 @@ class FakeShelf:
         return not self.is_cold and is_resident(handle, offset, count)
 
     def verify_cold(
-        self, entry: FakeShelfEntry, handle: Handle, offset: int, at: int, count: int
+        self, entry: Entry, handle: Handle, offset: int, at: int, count: int
     ) -> bytes | None:
         """See `Shelf`."""
         del entry, at
@@ -328,6 +334,3 @@ class FakeAudit:
 def a_lake(contents: Mapping[str, bytes], **changes: object) -> FakeLake:
     """A lake with these files."""
     return replace(FakeLake(dict(contents)), **changes)  # type: ignore[arg-type]
-
-
-__all__ = ["ROOT", "FakeAudit", "FakeLake", "FakeLog", "FakeShelf", "a_lake"]

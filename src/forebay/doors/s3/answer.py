@@ -14,11 +14,11 @@ from forebay.doors.s3.signature import NO_BODY, Parts, Signatures, canonical_pat
 from forebay.doors.s3.wishes import CONDITIONS, NOT_MODIFIED, failed_condition, wanted_bytes
 from forebay.metrics.request_ids import RequestIds
 from forebay.model.errors import ForebayError
-
-Extent = tuple["Segment", int, int]
-"""An open segment file, an offset in it, and a count of bytes."""
+from forebay.shelf.reader import Entry
 
 SERVER: Final = b"Forebay"
+DEFAULT_CONTENT_TYPE: Final = b"binary/octet-stream"
+"""What S3 calls bytes of which it knows nothing."""
 
 _UNUSUAL: Final = frozenset(
     {
@@ -39,31 +39,6 @@ _STATUS_LINES: Final = {
     304: b"HTTP/1.1 304 Not Modified\r\n",
     412: b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n",
 }
-
-
-class Segment(Protocol):
-    """An open segment file; keeping it keeps its descriptor open."""
-
-    @property
-    def fd(self) -> int:
-        """The descriptor."""
-        ...
-
-
-class Entry(Protocol):
-    """What the shelf remembers of a file, fresh enough to be used."""
-
-    path: str
-    size: int
-    modified_ms: int
-    checked: float
-    etag: bytes
-    content_type: bytes
-    tail: bytes | None
-
-    def extent(self, at: int, count: int) -> Extent | None:
-        """The longest run of present bytes from `at` in one segment, at most `count`."""
-        ...
 
 
 class Reader(Protocol):
@@ -111,6 +86,10 @@ def is_header_text(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
+def _seconds(entry: Entry) -> int:
+    return 0 if entry.modified_ms is None else entry.modified_ms // 1000
+
+
 def tail_of(entry: Entry) -> bytes:
     """The lines that are the same in every answer about this content of this file."""
     return (
@@ -118,8 +97,8 @@ def tail_of(entry: Entry) -> bytes:
         b"Server: %b\r\nx-forebay-cache: hit\r\n"
     ) % (
         entry.etag,
-        formatdate(entry.modified_ms // 1000, usegmt=True).encode(),
-        entry.content_type,
+        formatdate(_seconds(entry), usegmt=True).encode(),
+        entry.content_type or DEFAULT_CONTENT_TYPE,
         SERVER,
     )
 
@@ -185,7 +164,7 @@ class Answers:
         )
         size = entry.size
         if not CONDITIONS.isdisjoint(given):
-            failed = failed_condition(given, entry.etag, entry.modified_ms // 1000)
+            failed = failed_condition(given, entry.etag, _seconds(entry))
             # A client reads why a condition failed from a document, which the application writes.
             if failed == NOT_MODIFIED or (failed is not None and method == b"HEAD"):
                 head = _STATUS_LINES[failed] + lines

@@ -76,6 +76,7 @@ class S3Parts:
         request_ids: names for the requests.
         now: the time, in seconds since 1970.
         region: the one in which all buckets are said to be.
+        ahead_bytes: how far beyond a range may be fetched, of a file that is read forward.
     """
 
     lake: Lake
@@ -86,6 +87,7 @@ class S3Parts:
     request_ids: RequestIds
     now: Callable[[], float]
     region: str = "us-east-1"
+    ahead_bytes: int = 0
 
 
 def s3_application(parts: S3Parts) -> ASGIApp:
@@ -162,7 +164,7 @@ class _Application:
         return signer(self._parts.signatures, parts, pairs)
 
     async def _get_object(self, asked: Asked) -> Response:
-        return await get_object(self._parts.lake, asked)
+        return await get_object(self._parts.lake, asked, self._parts.ahead_bytes)
 
     async def _head_object(self, asked: Asked) -> Response:
         return await head_object(self._parts.lake, asked)

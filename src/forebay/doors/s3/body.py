@@ -8,14 +8,12 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from forebay.cache.pieces import BytesPiece, FilePiece, Piece
-from forebay.doors.s3.lake import CachedBytes, OpenSegment
+from forebay.cache.pieces import BytesPiece, FilePiece
+from forebay.doors.s3.lake import FileBytes
 from forebay.doors.s3.outlet import EXTENSION, PieceSender
 from forebay.model.errors import ForebayError
 from forebay.model.ranges import ByteRange
-
-WINDOW_BYTES: Final = 32 << 20
-"""How much of what is still to be sent is asked for at once, so that it is fetched together."""
+from forebay.shelf.handles import Handle
 
 _COPIED_BYTES: Final = 256 << 10
 
@@ -23,7 +21,7 @@ _COPIED_BYTES: Final = 256 << 10
 class FileResponse(Response):
     """Answers with bytes of an open file, and closes it.
 
-    The first piece is there before the head goes out: until then an error can still be worded.
+    Its first byte is at hand before the head goes out: until then an error can still be worded.
 
     Attributes:
         file: what is sent.
@@ -35,15 +33,13 @@ class FileResponse(Response):
         self,
         status: int,
         headers: Mapping[str, str],
-        file: CachedBytes,
+        file: FileBytes,
         span: ByteRange,
-        first: Piece | None,
     ) -> None:
         super().__init__(None, status, headers)
         self.error: ForebayError | None = None
         self.file = file
         self.span = span
-        self._first = first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it; an error in the middle cuts the connection."""
@@ -61,16 +57,12 @@ class FileResponse(Response):
             self.error = error
             way.abort()
         finally:
-            await self.file.close()
+            self.file.close()
 
     async def _send_body(self, way: PieceSender, send: Send) -> None:
         at, end = self.span.start, self.span.end
-        piece = self._first
-        # It is kept here no longer than it takes to send: a kept piece keeps its descriptor.
-        self._first = None
         while at < end:
-            if piece is None:
-                piece = await self.file.piece(at, min(end - at, WINDOW_BYTES))
+            piece = await self.file.piece(at, end - at)
             match piece:
                 case FilePiece():
                     await way.send(piece.handle, piece.offset, piece.count)
@@ -78,7 +70,6 @@ class FileResponse(Response):
                     body = {"type": "http.response.body", "body": bytes(piece.data)}
                     await send({**body, "more_body": True})
             at += piece.count
-            piece = None
 
 
 class CopiedPieces:
@@ -87,7 +78,7 @@ class CopiedPieces:
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    async def send(self, segment: OpenSegment, offset: int, count: int) -> None:
+    async def send(self, segment: Handle, offset: int, count: int) -> None:
         """See `PieceSender`."""
         for at in range(offset, offset + count, _COPIED_BYTES):
             wanted = min(_COPIED_BYTES, offset + count - at)

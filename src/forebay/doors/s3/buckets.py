@@ -74,7 +74,7 @@ class Buckets:
         caller = asked.caller
         if not caller.may_pass(ROOT):
             raise AccessDenied(ROOT, f"{caller.key_id} has no grant")
-        found = {WHOLE_LAKE: await self._lake.stat(caller, ROOT)}
+        found = {WHOLE_LAKE: await self._lake.stat(caller, ROOT, detailed=False)}
         after: str | None = ""
         while after is not None:
             page = await self._lake.list(caller, ROOT, after=after, most=_PAGE)

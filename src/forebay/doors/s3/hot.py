@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from forebay.doors.s3.answer import Answers, Extent, Hit, Segment
+from forebay.doors.s3.answer import Answers, Hit
 from forebay.doors.s3.errors import Refusal, answer_to
 from forebay.doors.s3.ledger import Ledger
 from forebay.doors.s3.long_hit import LongHit, Shelf
@@ -25,6 +25,8 @@ from forebay.doors.s3.outlet import EXTENSION, PIECE_BYTES, TURN_BYTES, Outlet, 
 from forebay.doors.s3.xml import error_document
 from forebay.metrics.request_ids import RequestIds
 from forebay.model.errors import ForebayError
+from forebay.shelf.handles import Handle
+from forebay.shelf.reader import Extent
 
 _MORE: Final = socket.MSG_MORE
 _TLS_FAREWELL_SECONDS: Final = 1.0
@@ -396,7 +398,7 @@ class HotProtocol(HttpToolsProtocol):
             self._head = b""
         return True
 
-    def _warm(self, segment: Segment, offset: int, count: int) -> None:
+    def _warm(self, segment: Handle, offset: int, count: int) -> None:
         """Have a thread read the rest, which has left memory while the client was slow."""
         hit = self._hit
         if hit is None:

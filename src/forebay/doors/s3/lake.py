@@ -1,6 +1,6 @@
 """The lake as this door sees it: the verbs of `files` that it uses, and what they answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -9,15 +9,6 @@ from forebay.model.grants import Caller
 from forebay.model.paths import LakePath
 from forebay.model.ranges import ByteRange
 from forebay.model.status import Kind
-
-
-class OpenSegment(Protocol):
-    """An open file of the shelf; keeping it keeps its descriptor open."""
-
-    @property
-    def fd(self) -> int:
-        """The descriptor."""
-        ...
 
 
 class LakeEntry(Protocol):
@@ -78,8 +69,8 @@ class LakeEntries(Protocol):
         ...
 
 
-class CachedBytes(Protocol):
-    """The bytes of one generation, out of the cache or through it."""
+class FileBytes(Protocol):
+    """The bytes of a file that was opened, out of the cache or through it."""
 
     @property
     def from_cache(self) -> int:
@@ -91,41 +82,48 @@ class CachedBytes(Protocol):
         """Bytes given out that had to be fetched."""
         ...
 
-    def present(self, span: ByteRange) -> int:
-        """How many bytes of `span` are cached now."""
-        ...
-
-    async def piece(self, at: int, most: int) -> Piece:
+    async def piece(self, at: int, most: int, *, ahead: int = 0) -> Piece:
         """At least one byte from `at` on, at most `most`, as soon as it is there.
 
         Raises GenerationGone, StoreAway, StoreLied, …: it cannot be had.
         """
         ...
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let go of it."""
         ...
 
 
-class OpenedFile(Protocol):
-    """A file opened for reading: what is known of it, and its bytes."""
+class OpenedFile(FileBytes, Protocol):
+    """A file opened for reading: until its first byte has come it may still become another."""
 
     @property
     def status(self) -> LakeEntry:
         """What is known of it."""
         ...
 
-    @property
-    def file(self) -> CachedBytes:
-        """Its bytes."""
+    def present(self, span: ByteRange) -> int:
+        """How many bytes of `span` are cached now."""
+        ...
+
+    async def begin(self, wanted: Callable[[LakeEntry], ByteRange], *, ahead: int = 0) -> ByteRange:
+        """The range that `wanted` makes of the status, when its first byte is at hand.
+
+        `wanted` is asked again if the file turned out to be another by now; what it raises passes.
+        `ahead`: how many bytes beyond it may be fetched, if the file is read forward.
+        Raises GenerationGone, FileMissing, StoreAway.
+        """
         ...
 
 
 class Lake(Protocol):
     """The verbs."""
 
-    async def stat(self, caller: Caller, path: LakePath) -> LakeEntry:
-        """What is known of `path`. Raises FileMissing, AccessDenied, StoreAway."""
+    async def stat(self, caller: Caller, path: LakePath, *, detailed: bool = True) -> LakeEntry:
+        """What is known of `path`; `detailed`: with its content type.
+
+        Raises FileMissing, AccessDenied, StoreAway.
+        """
         ...
 
     async def list(

@@ -83,7 +83,7 @@ async def must_be_bucket(lake: Lake, caller: Caller, bucket: str) -> LakeEntry:
     if not caller.may_pass(path):
         raise AccessDenied(path, f"{caller.key_id} has no read grant")
     try:
-        entry = await lake.stat(caller, path)
+        entry = await lake.stat(caller, path, detailed=False)
     except FileMissing:
         raise no_such_bucket(bucket) from None
     if entry.kind is Kind.FILE:
@@ -210,7 +210,7 @@ class _Walk:
         wish = self._wish
         key = self._directory
         if self._path is not None and key > wish.after and key.startswith(wish.prefix):
-            self._show(Shown(key, await self._lake.stat(self._caller, self._path)))
+            self._show(Shown(key, await self._lake.stat(self._caller, self._path, detailed=False)))
 
     def _key_of(self, entry: LakeEntry) -> str:
         key = key_of_path(self._wish.bucket, entry.path)

@@ -10,24 +10,26 @@ from typing import Protocol
 
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 
-from forebay.doors.s3.answer import Entry, Extent, Hit, Segment
+from forebay.doors.s3.answer import Hit
 from forebay.doors.s3.ledger import Ledger
 from forebay.doors.s3.outlet import EXTENSION, TURN_BYTES, Pieces
 from forebay.model.errors import ForebayError, ShelfDamaged
+from forebay.shelf.handles import Handle
+from forebay.shelf.reader import Entry, Extent
 
 _MOST_EXTENTS = 8
-"""Segments that one long hit keeps open; a longer one is answered by the application."""
+"""Handles that one long hit keeps open; a longer one is answered by the application."""
 
 
 class Shelf(Protocol):
     """What sending from segment files asks of the shelf."""
 
-    def resident(self, handle: Segment, offset: int, count: int) -> bool:
+    def resident(self, handle: Handle, offset: int, count: int) -> bool:
         """Whether sending these bytes will not wait for the disk."""
         ...
 
     def verify_cold(
-        self, entry: Entry, handle: Segment, offset: int, at: int, count: int
+        self, entry: Entry, handle: Handle, offset: int, at: int, count: int
     ) -> bytes | None:
         """The bytes, read from disk and compared with their checksums; None: damaged. Blocks."""
         ...
@@ -37,7 +39,7 @@ class Shelf(Protocol):
 class _Portion:
     """What one turn sends: bytes of a segment file, and where they are in the whole file."""
 
-    segment: Segment
+    segment: Handle
     offset: int
     count: int
     at: int

@@ -6,12 +6,12 @@ from typing import Final
 
 from starlette.responses import Response
 
-from forebay.doors.s3.answer import is_header_text
+from forebay.doors.s3.answer import DEFAULT_CONTENT_TYPE, is_header_text
 from forebay.doors.s3.asked import Asked
-from forebay.doors.s3.body import WINDOW_BYTES, FileResponse
+from forebay.doors.s3.body import FileResponse
 from forebay.doors.s3.documents import EMPTY_ETAG
 from forebay.doors.s3.errors import Refusal
-from forebay.doors.s3.lake import CachedBytes, Lake, LakeEntry
+from forebay.doors.s3.lake import Lake, LakeEntry, OpenedFile
 from forebay.doors.s3.listing import must_be_bucket
 from forebay.doors.s3.wishes import (
     NOT_MODIFIED,
@@ -23,7 +23,6 @@ from forebay.model.errors import AccessDenied, FileMissing, NotADirectory, NotAF
 from forebay.model.ranges import ByteRange, whole
 from forebay.model.status import Kind, to_milliseconds
 
-DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"
 _DIRECTORY_CONTENT_TYPE: Final = "application/x-directory"
 
 _OVERRIDES: Final[Mapping[str, str]] = {
@@ -51,8 +50,8 @@ async def head_object(lake: Lake, asked: Asked) -> Response:
     return Response(None, status, {**headers, "content-length": str(len(span))})
 
 
-async def get_object(lake: Lake, asked: Asked) -> Response:
-    """The bytes of the key, or those of one range.
+async def get_object(lake: Lake, asked: Asked, ahead: int) -> Response:
+    """The bytes of the key, or those of one range; `ahead` bytes more may be fetched.
 
     Raises:
         Refusal, AccessDenied, StoreAway, GenerationGone: see `errors`.
@@ -63,20 +62,36 @@ async def get_object(lake: Lake, asked: Asked) -> Response:
         opened = await lake.open(asked.caller, asked.address.path)
     except (FileMissing, NotAFile, NotADirectory):
         raise await _missing(lake, asked) from None
-    file = opened.file
+    reading = _Reading(asked, opened)
     try:
-        status, span = _decided(asked, opened.status)
-        headers = _headers(asked, opened.status, status, span)
-        if status == NOT_MODIFIED:
-            await file.close()
-            return Response(None, status, headers)
-        headers["x-forebay-cache"] = _share(file, span)
-        headers["content-length"] = str(len(span))
-        first = await file.piece(span.start, min(len(span), WINDOW_BYTES)) if span else None
+        span = await opened.begin(reading.wanted, ahead=ahead)
     except BaseException:
-        await file.close()
+        opened.close()
         raise
-    return FileResponse(status, headers, file, span, first)
+    if reading.status == NOT_MODIFIED:
+        opened.close()
+        return Response(None, reading.status, reading.headers)
+    return FileResponse(reading.status, reading.headers, opened, span)
+
+
+class _Reading:
+    """The answer to a GET, decided anew if the file turns out to be another."""
+
+    def __init__(self, asked: Asked, opened: OpenedFile) -> None:
+        self._asked = asked
+        self._opened = opened
+        self.status = 0
+        self.headers: dict[str, str] = {}
+
+    def wanted(self, entry: LakeEntry) -> ByteRange:
+        """Which bytes are to be sent."""
+        self.status, span = _decided(self._asked, entry)
+        self.headers = _headers(self._asked, entry, self.status, span)
+        if self.status != NOT_MODIFIED:
+            # What is cached is counted before the first byte is fetched.
+            self.headers["x-forebay-cache"] = _share(self._opened, span)
+            self.headers["content-length"] = str(len(span))
+        return span
 
 
 async def tagged_object(lake: Lake, asked: Asked) -> LakeEntry:
@@ -92,7 +107,8 @@ async def _found(lake: Lake, asked: Asked) -> LakeEntry:
     """What is known of the file, or of the directory if the key insists on one."""
     address = asked.address
     try:
-        entry = await lake.stat(asked.caller, address.path)
+        detailed = not address.insists_on_directory
+        entry = await lake.stat(asked.caller, address.path, detailed=detailed)
         if not address.insists_on_directory and entry.kind is Kind.FILE:
             return entry
         if address.insists_on_directory:
@@ -188,7 +204,7 @@ def _headers(asked: Asked, entry: LakeEntry, status: int, span: ByteRange) -> di
         "x-forebay-cache": "hit" if entry.age.total_seconds() >= 1 else "miss",
         "x-forebay-age": str(max(0, int(entry.age.total_seconds()))),
     }
-    headers["content-type"] = headers["content-type"] or DEFAULT_CONTENT_TYPE
+    headers["content-type"] = headers["content-type"] or DEFAULT_CONTENT_TYPE.decode()
     if status == 206:  # noqa: PLR2004 - Partial Content
         # Of an empty object there is no first byte to name.
         last = f"{span.start}-{span.end - 1}" if span else "*"
@@ -209,7 +225,7 @@ def _seconds(entry: LakeEntry) -> int:
     return 0 if entry.modified_at is None else to_milliseconds(entry.modified_at) // 1000
 
 
-def _share(file: CachedBytes, span: ByteRange) -> str:
+def _share(file: OpenedFile, span: ByteRange) -> str:
     """How much of the bytes is cached: hit, partial or miss."""
     present = file.present(span)
     if present == len(span):

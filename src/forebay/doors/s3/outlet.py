@@ -14,8 +14,8 @@ from typing import Final, Protocol
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from forebay.doors.s3.lake import OpenSegment
 from forebay.model.errors import ShelfDamaged
+from forebay.shelf.handles import Handle
 
 TURN_BYTES: Final = 2 << 20
 """What one connection may send before the others have their turn."""
@@ -98,7 +98,7 @@ class Outlet:
             self._socket = None
         self._wake(ConnectionResetError())
 
-    async def send(self, segment: OpenSegment, offset: int, count: int) -> None:
+    async def send(self, segment: Handle, offset: int, count: int) -> None:
         """Send `count` bytes of the file from `offset` on, behind all that was sent before.
 
         Raises:
@@ -128,7 +128,7 @@ class Outlet:
                 await asyncio.sleep(0)
                 turn = TURN_BYTES
 
-    async def _send_by_transport(self, segment: OpenSegment, offset: int, count: int) -> None:
+    async def _send_by_transport(self, segment: Handle, offset: int, count: int) -> None:
         for at in range(offset, offset + count, PIECE_BYTES):
             wanted = min(PIECE_BYTES, offset + count - at)
             piece = os.pread(segment.fd, wanted, at)
@@ -170,7 +170,7 @@ class Outlet:
 class PieceSender(Protocol):
     """The ASGI extension, as the application uses it between start and end of a response."""
 
-    async def send(self, segment: OpenSegment, offset: int, count: int) -> None:
+    async def send(self, segment: Handle, offset: int, count: int) -> None:
         """Send a piece of a file as the next bytes of the body.
 
         Raises:
@@ -212,7 +212,7 @@ class Pieces:
             head += b"Connection: close\r\n"
         self._transport.write(head + b"\r\n")
 
-    async def send(self, segment: OpenSegment, offset: int, count: int) -> None:
+    async def send(self, segment: Handle, offset: int, count: int) -> None:
         """See `PieceSender`."""
         cycle = self._cycle
         if cycle.disconnected:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from obstore import GetResult
     from obstore.store import S3Credential
 
+# Small pieces bring the first byte early, large ones the last.
 CHUNK_BYTES: Final = 256 << 10
+LONG_SPAN_CHUNK_BYTES: Final = 768 << 10
+LONG_SPAN: Final = 4 << 20
 LARGEST_CHUNK: Final = 1 << 20
 
 # No stream may last for ever, however steadily it trickles.
@@ -134,7 +137,8 @@ class EtagReader:
                 options={"range": (span.start, span.end), "if_match": self._etag},
             )
             self._must_be_pinned(result)
-            async for chunk in result.stream(min_chunk_size=CHUNK_BYTES):
+            least = CHUNK_BYTES if len(span) < LONG_SPAN else LONG_SPAN_CHUNK_BYTES
+            async for chunk in result.stream(min_chunk_size=least):
                 yield chunk
         except (BaseError, OSError, ValueError) as error:
             raise fault_of_read(error, self._key) from error

@@ -1,14 +1,18 @@
 """An open file: one generation, from the first byte to the last."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Final, assert_never
 
 from forebay.cache.cached_file import CachedFile
-from forebay.cache.pieces import Piece
+from forebay.cache.pieces import BytesPiece, FilePiece, Piece
 from forebay.files.lookups import speaking_of
 from forebay.files.status import LakeStatus
-from forebay.model.errors import ForebayError, GenerationGone
+from forebay.model.errors import ForebayError, GenerationGone, ShelfDamaged
 from forebay.model.ranges import ByteRange
+
+_CHUNK_BYTES: Final = 256 << 10
 
 Reopen = Callable[[LakeStatus], Awaitable[tuple[LakeStatus, CachedFile]]]
 """Opens the file anew, with a status asked for now. Raises GenerationGone if it is no other."""
@@ -95,10 +99,12 @@ class OpenFile:
             return await self._kept.piece(at, most, ahead=ahead)
 
     async def stream(self, span: ByteRange, *, ahead: int = 0) -> AsyncIterator[bytes]:
-        """The bytes of `span`, in order."""
-        self._reopen = None
-        with self._noted():
-            async for chunk in self._kept.stream(span, ahead=ahead):
+        """The bytes of `span` in order, for who cannot use `sendfile`."""
+        at = span.start
+        while at < span.end:
+            piece = await self.piece(at, span.end - at, ahead=ahead)
+            at += piece.count
+            for chunk in _chunks(piece):
                 yield chunk
 
     def close(self) -> None:
@@ -128,3 +134,19 @@ class OpenFile:
         except ForebayError as error:
             self._note(error)
             raise
+
+
+def _chunks(piece: Piece) -> Iterator[bytes]:
+    match piece:
+        case BytesPiece(data):
+            yield bytes(data)
+        case FilePiece(handle, offset, count):
+            end = offset + count
+            while offset < end:
+                chunk = os.pread(handle.fd, min(_CHUNK_BYTES, end - offset), offset)
+                if not chunk:
+                    raise ShelfDamaged("segment", "a segment file is too short")
+                offset += len(chunk)
+                yield chunk
+        case _:
+            assert_never(piece)

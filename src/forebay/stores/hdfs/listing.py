@@ -25,8 +25,9 @@ _LEAD: Final = 0xC0
 _FIRST_ASCII: Final = "\x01"
 """A name before all that begin with ASCII and after all others, in HDFS's order."""
 
-_DIRECTORIES_REMEMBERED: Final = 256
+_DIRECTORIES_REMEMBERED: Final = 64
 _HELD_REMEMBERED: Final = 4096
+_PASSED_REMEMBERED: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,18 @@ class _Learned:
     """What is known of one part of a large directory: which entries had to be held back."""
 
     beginning: str
-    through: bytes | None = None
     held: dict[bytes, tuple[bytes, str]] = field(default_factory=dict)
+    passed: dict[bytes, None] = field(default_factory=dict)
     overflown: bool = False
 
     def start(self, after: bytes) -> str | None:
-        """The name after which to read for all that comes after `after`; None: not known."""
+        """The name after which to read for all that comes after `after`; None: not known.
+
+        It is known for keys that were given lately: what HDFS has before such a key, and
+        whole-key order has after it, was being held back when the key was read.
+        """
         position = after.rstrip(b"/")
-        if self.overflown or self.through is None or _later(position, self.through):
+        if self.overflown or after not in self.passed:
             return None
         behind = [
             (seen.translate(_SIGNED), before)
@@ -103,11 +108,15 @@ class _Learned:
             return min(behind)[1]
         return position.decode()
 
-    def saw(self, position: bytes) -> None:
-        if self.through is None or _later(position, self.through):
-            self.through = position
+    def gave(self, entry: Entry) -> None:
+        """Remember that this key was given."""
+        self.passed.pop(entry.order, None)
+        self.passed[entry.order] = None
+        if len(self.passed) > _PASSED_REMEMBERED:
+            del self.passed[next(iter(self.passed))]
 
     def held_back(self, entry: Entry, before: str) -> None:
+        """Remember that this entry is not given where HDFS has it: after the name `before`."""
         if len(self.held) >= _HELD_REMEMBERED:
             self.overflown = True
         else:
@@ -216,14 +225,12 @@ class Listings:
         self, directory: StoreKey, learned: _Learned, after: bytes
     ) -> AsyncIterator[Entry]:
         """The entries that begin with ASCII, or the others, after `after`, in order."""
-        start = learned.start(after) if after else None
-        if start is None:
-            start = learned.beginning
-        else:
-            async for entry in self._directory_named(directory, after):
-                yield entry
-        async for entry in self._reordered(directory, learned, start):
+        start = learned.start(after)
+        async for entry in self._reordered(
+            directory, learned, learned.beginning if start is None else start
+        ):
             if entry.order > after:
+                learned.gave(entry)
                 yield entry
 
     async def _reordered(
@@ -240,23 +247,10 @@ class Listings:
                 yield due
             for _, read_before, held in waiting:
                 learned.held_back(held, read_before)
-            learned.saw(entry.position)
             heapq.heappush(waiting, (entry.order, before, entry))
             before = entry.name
         while waiting:
             yield heapq.heappop(waiting)[2]
-
-    async def _directory_named(self, directory: StoreKey, after: bytes) -> AsyncIterator[Entry]:
-        """The directory named exactly `after`, which comes after it but is not read after it."""
-        name = after.decode()
-        if name.endswith("/") or fault_of_key(name) is not None:
-            return
-        try:
-            status = await self._ask(directory / name)
-        except FileMissing:
-            return
-        if status.is_directory:
-            yield Entry(name, is_directory=True, status=status)
 
     async def _scan(self, directory: StoreKey, start: str) -> AsyncIterator[Entry]:
         """The entries after the name `start`, in HDFS's order."""

@@ -6,16 +6,18 @@ that it found when it was opened; it is opened by the file's id, which no rename
 
 A file that is being written can be read: its bytes up to the length of its status are there for
 good. They are believed under the same rule, so a file that was closed or went on meanwhile is
-another generation.
+another generation. hdfs-native does not see its last block; WebHDFS does, so there the bytes come
+from it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import TypeVar
 
 from hdfs_native import FileReader
 
-from forebay.model.errors import FileMissing, GenerationGone, StoreAway, StoreLied
+from forebay.model.errors import FileMissing, GenerationGone, StoreAway, StoreLied, Unsupported
 from forebay.model.ranges import ByteRange
 from forebay.model.status import FileStatus
 from forebay.stores.contract import Chunk
@@ -23,6 +25,7 @@ from forebay.stores.hdfs.address import path_of
 from forebay.stores.hdfs.identity import Stamp, file_id_of
 from forebay.stores.hdfs.native import Native, pieces_of
 from forebay.stores.hdfs.threads import Job
+from forebay.stores.hdfs.web import WebHdfs
 
 StampOf = Callable[[FileStatus], Awaitable[Stamp]]
 """Asks HDFS for the identity of the file that a status names, as it is now."""
@@ -40,21 +43,34 @@ class HdfsReader:
         stamp_of: StampOf,
         status: FileStatus,
         stamp: Stamp,
-        reader: FileReader,
+        source: "FileReader | WebHdfs",
     ) -> None:
         self._native = native
         self._stamp_of = stamp_of
         self._status = status
         self._stamp = stamp
-        self._reader: FileReader | None = reader
+        self._source: FileReader | WebHdfs | None = source
 
     async def stream(self, span: ByteRange) -> AsyncIterator[Chunk]:
-        """The bytes of `span`; the next piece is read while one is being used."""
-        path, reader = path_of(self._status.key), self._reader
-        if reader is None:
-            raise StoreAway(path, "the reader was closed")
+        """The bytes of `span`, as they arrive."""
+        source = self._source
+        if source is None:
+            raise StoreAway(self._status.key, "the reader was closed")
         if not span:
             return
+        if isinstance(source, WebHdfs):
+            pieces = source.read(path_of(self._status.key), span)
+        else:
+            pieces = self._native_pieces(source, span)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+
+    async def _native_pieces(
+        self, reader: FileReader, span: ByteRange
+    ) -> AsyncGenerator[bytes, None]:
+        # The next piece is read while one is being used.
+        path = path_of(self._status.key)
         following: Callable[[], bytes] | None = None
 
         def read() -> bytes:
@@ -84,7 +100,7 @@ class HdfsReader:
 
     async def close(self) -> None:
         """Let go of the native reader; it holds nothing at the store."""
-        self._reader = None
+        self._source = None
 
     async def _arrived(self, job: Job, path: str) -> bytes:
         try:
@@ -105,18 +121,23 @@ class HdfsReader:
             return False
 
 
-async def open_reader(native: Native, stamp_of: StampOf, status: FileStatus) -> HdfsReader:
+async def open_reader(
+    native: Native, web: WebHdfs | None, stamp_of: StampOf, status: FileStatus
+) -> HdfsReader:
     """A reader of exactly what `status` names."""
     stamp, reader = await together(stamp_of(status), _opened(native, status))
     if stamp.fingerprint != status.fingerprint:
         raise GenerationGone(status.key, "is another file by now")
-    is_open = stamp.last is not None and stamp.last.is_open
+    if web is not None and stamp.last is not None and stamp.last.is_open:
+        return HdfsReader(native, stamp_of, status, stamp, web)
     if reader is None:
         # Not by its id: it is gone, or the ids are hidden (as a router of several clusters does).
         reader = await native.open(path_of(status.key))
     length = len(reader)
-    # Bytes past the end make hdfs-native panic; of a file being written more may be visible.
-    if length < status.size or (length > status.size and not is_open):
+    # To read past the end would make hdfs-native panic.
+    if length != status.size:
+        if web is None and (await stamp_of(status)).fingerprint == status.fingerprint:
+            raise Unsupported(status.key, "is being written; without WebHDFS it cannot be read yet")
         raise GenerationGone(status.key, f"has {length} bytes by now, not {status.size}")
     return HdfsReader(native, stamp_of, status, stamp, reader)
 

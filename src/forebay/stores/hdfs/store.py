@@ -133,7 +133,7 @@ class HdfsStore:
         """A reader of what `status` names: one status, one block list, one native open."""
         if not status.is_file:
             raise NotAFile(status.key, "is a directory")
-        return await open_reader(self._native, self._stamp, status)
+        return await open_reader(self._native, self._web, self._stamp, status)
 
     async def write(
         self, key: StoreKey, body: AsyncIterator[Chunk], options: WriteOptions

@@ -2,7 +2,7 @@
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from forebay.model.errors import ForebayError, StoreAway, StoreLied, StoreRefused
+from forebay.model.ranges import ByteRange
 from forebay.stores.contract import Chunk
 from forebay.stores.hdfs.address import HdfsOptions, escaped, is_forbidden
 from forebay.stores.hdfs.trouble import trouble_of
@@ -20,6 +21,7 @@ from forebay.stores.hdfs.trouble import trouble_of
 _DATE_LETTERS: Final = len("Tue, 24 Nov 2026 08:12:14 GMT")
 _DATANODE_TRIES: Final = 3
 _CONNECTIONS: Final = 64
+_PIECE: Final = 256 << 10
 
 
 class WebHdfs:
@@ -107,6 +109,31 @@ class WebHdfs:
                     raise StoreAway(path, str(away)) from away
             else:
                 return
+
+    async def read(self, path: str, span: ByteRange) -> AsyncGenerator[bytes, None]:
+        """The bytes of `span` of the file as it is now, as a DataNode sends them.
+
+        A DataNode ends the body short when a block is damaged or gone.
+        """
+        query = {"offset": span.start, "length": len(span)}
+        answer = await self._ask("GET", "OPEN", path, query)
+        place = answer.headers.get("location")
+        if place is None:
+            raise StoreLied(path, "the NameNode named no DataNode")
+        left = len(span)
+        try:
+            await self._check_place(place, path)
+            async with self._bodies.stream("GET", place) as body:
+                if not body.is_success:
+                    await body.aread()
+                    _raise_for(body, path)
+                async for piece in body.aiter_bytes(_PIECE):
+                    left -= len(piece)
+                    yield piece
+        except (httpx.HTTPError, _NotHeard) as problem:
+            raise StoreAway(path, f"reading from a DataNode: {problem!r}") from problem
+        if left:
+            raise StoreLied(path, f"{len(span) - left} bytes came for {len(span)}")
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from forebay.model.errors import FileMissing, NotADirectory
@@ -110,6 +110,8 @@ path = st.lists(name, min_size=1, max_size=3).map("/".join)
 trees = st.lists(st.one_of(path, path.map(lambda text: f"{text}/")), max_size=25)
 
 
+@example(["0", "-é"], 1, 1, False, "-0")
+@example(["a0", "aé"], 1, 1, False, "")
 @given(
     trees,
     st.integers(1, 7),

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 from forebay.cache.cached_file import CachedFile
 from forebay.cache.keeper import Keeps
@@ -34,6 +35,7 @@ from forebay.namespace.options import Sync
 
 _ASKED_NOW = Sync(timedelta(0))
 _AS_REMEMBERED = Sync(None)
+_PAGE: Final = 1000
 
 
 class Files:
@@ -280,18 +282,27 @@ class Files:
                 return
 
     def _visits(
-        self, caller: Caller, path: LakePath, after: str, sync: Sync | None = None
+        self,
+        caller: Caller,
+        path: LakePath,
+        after: str,
+        *,
+        sync: Sync | None = None,
+        most: int | None = None,
     ) -> AsyncGenerator[Visit, None]:
         async def page_of(directory: LakePath, after: str) -> LakePage:
-            return await self._lookups.page(caller, directory, after=after, sync=sync)
+            return await self._lookups.page(
+                caller, directory, after=after, most=page_size, sync=sync
+            )
 
-        return Walk(page_of, path, after).visits()
+        page_size = _PAGE if most is None else min(_PAGE, most)
+        return Walk(page_of, path, after, most).visits()
 
     async def _list_recursively(
         self, caller: Caller, path: LakePath, after: str, most: int
     ) -> LakePage:
         entries: list[LakeStatus] = []
-        async with aclosing(self._visits(caller, path, after)) as visits:
+        async with aclosing(self._visits(caller, path, after, most=most + 1)) as visits:
             async for visit in visits:
                 if visit.status.is_file or visit.is_empty:
                     entries.append(visit.status)
@@ -312,7 +323,7 @@ class Files:
             return
         if not recursive:
             raise NotAFile(path, "is a directory; say that all below it is meant")
-        async with aclosing(self._visits(caller, path, "", sync)) as visits:
+        async with aclosing(self._visits(caller, path, "", sync=sync)) as visits:
             async for visit in visits:
                 if visit.status.is_file:
                     yield visit.status

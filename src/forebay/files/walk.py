@@ -56,17 +56,18 @@ class Walk:
         page_of: where pages come from.
         directory: where the walk begins.
         after: the path after which it begins (see `LakePage.next_after`).
-        look_ahead: how many directories are asked for ahead.
+        most: files and empty directories that are wanted; None: all. Nothing beyond is asked for
+            ahead.
     """
 
     def __init__(
-        self, page_of: PageOf, directory: LakePath, after: str = "", look_ahead: int = LOOK_AHEAD
+        self, page_of: PageOf, directory: LakePath, after: str = "", most: int | None = None
     ) -> None:
         self._page_of = page_of
         self._directory = directory
         self._after = after
         self._low = after.encode()
-        self._most_ahead = look_ahead
+        self._left = most
         self._levels: list[_Level] = []
         self._ahead: dict[LakePath, asyncio.Future[LakePage]] = {}
 
@@ -83,6 +84,8 @@ class Walk:
             while self._levels:
                 visit = await self._step()
                 if visit is not None:
+                    if self._left is not None and (visit.status.is_file or visit.is_empty):
+                        self._left -= 1
                     yield visit
         finally:
             await self._stop()
@@ -99,13 +102,13 @@ class Walk:
         level.entered(entry.path)
         if not is_after and not self._low.startswith(entry.order):
             return None
-        self._look_ahead()
         page = await self._first_page(entry.path, "" if is_after else self._after)
         if page is None:
             return None
         is_empty = not page.entries and page.next_after is None
         if not is_empty:
             self._descend(entry.path, page)
+        self._look_ahead()
         return Visit(entry, is_empty=is_empty) if is_after else None
 
     def _descend(self, directory: LakePath, page: LakePage) -> None:
@@ -136,12 +139,15 @@ class Walk:
 
     def _look_ahead(self) -> None:
         """Ask for the directories that come next, the nearest first."""
+        nearer = 0
         for level in reversed(self._levels):
-            while level.upcoming and len(self._ahead) < self._most_ahead:
+            most = LOOK_AHEAD if self._left is None else min(LOOK_AHEAD, self._left - nearer)
+            while level.upcoming and len(self._ahead) < most:
                 directory = level.upcoming.popleft()
                 task = asyncio.ensure_future(self._page_of(directory, ""))
                 task.add_done_callback(_look_at)
                 self._ahead[directory] = task
+            nearer += len(level.entries)
 
     async def _stop(self) -> None:
         for task in self._ahead.values():

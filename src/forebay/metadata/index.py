@@ -99,7 +99,9 @@ class StatusIndex:
         if waiting is not None:
             return waiting[0]
         found = self._reader.status(store, key)
-        return None if found is None else known_of(key, found.record, found.checked_ms)
+        if found is None:
+            return None
+        return known_of(key, found.record, from_milliseconds(found.checked_ms))
 
     def listed_at(self, store: StoreIdentity, directory: StoreKey) -> float | None:
         """When the complete listing that is held was begun, in seconds; None if none is held."""
@@ -122,8 +124,16 @@ class StatusIndex:
         if name is None:
             return KnownPage((), None, checked_at, about.unaddressable)
         named = self._reader.page(store, directory, name, most + 1)
+        seen_at = from_milliseconds(about.seen_ms)
         entries = tuple(
-            known_of(directory / name, record, max(record.checked_ms, about.seen_ms))
+            known_of(
+                directory / name,
+                record,
+                # Nearly all were seen with the listing.
+                seen_at
+                if record.checked_ms <= about.seen_ms
+                else from_milliseconds(record.checked_ms),
+            )
             for name, record in named[:most]
         )
         is_last = len(named) <= most or not entries

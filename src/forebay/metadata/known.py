@@ -81,8 +81,8 @@ def record_of(known: Known) -> NameRecord:
     )
 
 
-def known_of(key: StoreKey, record: NameRecord, checked_ms: int) -> Known:
-    """What the shelf remembers of `key`, last known to be so at `checked_ms`."""
+def known_of(key: StoreKey, record: NameRecord, checked_at: datetime) -> Known:
+    """What the shelf remembers of `key`, last known to be so at `checked_at`."""
     status = FileStatus(
         key,
         record.kind,
@@ -95,7 +95,7 @@ def known_of(key: StoreKey, record: NameRecord, checked_ms: int) -> Known:
     )
     generation = Generation(record.generation) if record.generation else None
     etag = record.etag if generation is None or record.etag else door_etag(generation)
-    return Known(status, generation, etag, from_milliseconds(checked_ms), record.detailed)
+    return Known(status, generation, etag, checked_at, record.detailed)
 
 
 def _ownership_of(record: NameRecord) -> Ownership | None:

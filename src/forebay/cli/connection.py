@@ -33,20 +33,20 @@ class Node:
             timeout=PATIENCE,
         )
 
-    def get(self, path: str, **query: object) -> Any:  # noqa: ANN401 - whatever the JSON holds
+    def get(self, path: str, /, **query: object) -> Any:  # noqa: ANN401 - whatever the JSON holds
         """The JSON answer to a GET."""
         return self._ask("GET", path, params=_given(query))
 
-    def post(self, path: str, body: object = None, **query: object) -> Any:  # noqa: ANN401
+    def post(self, path: str, body: object = None, /, **query: object) -> Any:  # noqa: ANN401
         """The JSON answer to a POST of a JSON body."""
         return self._ask("POST", path, json=body, params=_given(query))
 
-    def delete(self, path: str, **query: object) -> Any:  # noqa: ANN401
+    def delete(self, path: str, /, **query: object) -> Any:  # noqa: ANN401
         """The JSON answer to a DELETE."""
         return self._ask("DELETE", path, params=_given(query))
 
     @contextmanager
-    def stream(self, method: str, path: str, **query: object) -> Iterator[httpx.Response]:
+    def stream(self, method: str, path: str, /, **query: object) -> Iterator[httpx.Response]:
         """An answer read piece by piece."""
         with (
             self._speaking(),

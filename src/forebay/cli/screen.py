@@ -22,7 +22,7 @@ from forebay.model.errors import ForebayError
 OUT: Final = Console(highlight=False, soft_wrap=True)
 ERR: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
-JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")
+JSON = typer.Option("--json", help="Print JSON instead of a table.")
 
 
 def as_json(value: Any) -> None:  # noqa: ANN401 - whatever a command has to show

@@ -42,6 +42,11 @@ class Layout:
         return self.root / "touched"
 
     @property
+    def tallies(self) -> Path:
+        """One small file for each process that reads by itself: what it has read."""
+        return self.root / "tallies"
+
+    @property
     def run(self) -> Path:
         """The record of the writer's run."""
         return self.root / "run"

@@ -84,4 +84,4 @@ def described(key: KeyRow) -> dict[str, Any]:
 
 
 def _with_secret(made: NewKey, endpoint: str) -> dict[str, Any]:
-    return {"key_id": made.key_id, "secret": made.secret, "endpoint_url": endpoint}
+    return {"key_id": made.key_id, "secret": made.secret, "endpoint": endpoint}

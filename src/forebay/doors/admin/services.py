@@ -11,6 +11,7 @@ from forebay.metrics.exposition import Exposition
 from forebay.namespace.mounts import Mount
 from forebay.namespace.registry import Namespace
 from forebay.reports.doctor import Finding
+from forebay.reports.jobs import Jobs
 from forebay.reports.report import Report
 from forebay.state.contract import Keys
 
@@ -20,6 +21,10 @@ class Reports(Protocol):
 
     def section(self, name: str) -> Report:
         """One section of the report. Raises BadInput for an unknown one."""
+        ...
+
+    def fetched_bytes(self) -> int:
+        """Bytes fetched from stores since the node started."""
         ...
 
     async def why(self, subject: str) -> Report:
@@ -43,6 +48,7 @@ class AdminServices:
         keys: the access keys.
         keys_changed: makes doors take up a change of keys at once.
         reports: what the node tells of itself.
+        jobs: the long work that runs.
         node: facts of the node, for `forebay status`.
         settings: the settings in force, as they may be shown.
         audit: the audit log.
@@ -59,6 +65,7 @@ class AdminServices:
     keys: Keys
     keys_changed: Callable[[], Awaitable[None]]
     reports: Reports
+    jobs: Jobs
     node: Callable[[], Mapping[str, Any]]
     settings: Callable[[], Sequence[Mapping[str, str]]]
     audit: AuditLog

@@ -1,0 +1,159 @@
+"""`python -m forebay.assembly.node`: the process that is a node."""
+
+import argparse
+import asyncio
+import fcntl
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from forebay.assembly.doors import Doors
+from forebay.assembly.rooms import Rooms, opened, utc_now
+from forebay.config.credentials import has_profile, write_profile
+from forebay.config.settings import Settings, load_settings
+from forebay.metrics.rotating_file import RotatingFile, RotationOptions
+from forebay.model.errors import ForebayError, NodeRunning
+from forebay.model.grants import Grant, Right
+from forebay.model.paths import ROOT
+
+_log = structlog.get_logger()
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a node until it is told to stop; the exit code."""
+    os.umask(0o077)
+    parser = argparse.ArgumentParser(prog="forebay node")
+    parser.add_argument("--data", type=Path, default=None)
+    parser.add_argument("--config", type=Path, default=None)
+    given = parser.parse_args(words)
+    try:
+        settings = load_settings(given.config, data=given.data)
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(settings.data):
+            configure_log(settings)
+            uvloop.run(serve(settings))
+    except ForebayError as error:
+        # `forebay up` reads this line.
+        sys.stderr.write(json.dumps(dict(error.facts())) + "\n")
+        return 1
+    return 0
+
+
+async def serve(settings: Settings) -> None:
+    """Build the node, serve, and take it down in order."""
+    started_at = utc_now()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with opened(settings) as rooms:
+        doors = Doors(rooms, started_at)
+        doors.bind()
+        await first_key(rooms, doors.urls["s3"])
+        write_place(settings.data, doors)
+        # What is alive now lives as long as the node: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        _log.info("node_started", node=rooms.node_id, doors=dict(doors.urls))
+        await doors.serve(stop)
+        _log.info("node_stopped", node=rooms.node_id)
+
+
+async def first_key(rooms: Rooms, endpoint: str) -> None:
+    """Make the first access key, if there is none, and put it into the credentials file."""
+    if await rooms.state.keys.all():
+        return
+    made = await rooms.state.keys.create([Grant(ROOT, Right.ADMIN)], "made at the first start")
+    place = rooms.settings.credentials
+    # A profile of that name may be somebody else's: it is left alone.
+    profile = made.key_id if has_profile(place, "default") else "default"
+    key = {"key_id": made.key_id, "endpoint": endpoint}
+    await asyncio.to_thread(write_profile, place, profile, key, made.secret)
+    await rooms.ring.renew()
+    _log.info("key_made", key_id=made.key_id, credentials=str(place), profile=profile)
+
+
+def write_place(data: Path, doors: Doors) -> None:
+    """Write where the doors are, for clients on this host."""
+    aside = data / f".node.json.{os.getpid()}"
+    aside.write_text(json.dumps({"pid": os.getpid(), **doors.urls}))
+    aside.replace(data / "node.json")
+
+
+def configure_log(settings: Settings) -> None:
+    """Send the log, as lines of JSON, to `node.jsonl`."""
+    place = settings.logs.directory
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    rotation = RotationOptions(settings.logs.max_bytes, settings.logs.files)
+    file = RotatingFile(place / "node.jsonl", rotation)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=lambda *_: _FileLogger(file),
+        cache_logger_on_first_use=True,
+    )
+    # Libraries speak through logging; what they warn of goes to the same place.
+    logging.basicConfig(level=logging.WARNING, handlers=[_Bridge()], force=True)
+
+
+class _FileLogger:
+    """Writes finished lines."""
+
+    def __init__(self, file: RotatingFile) -> None:
+        self._file = file
+
+    def msg(self, line: str) -> None:
+        """Write one line; a full disk must not stop the node."""
+        try:
+            self._file.write(line.encode() + b"\n")
+        except ForebayError:
+            sys.stderr.write(line + "\n")
+
+    log = debug = info = warning = error = critical = exception = msg
+
+
+class _Bridge(logging.Handler):
+    """Hands records of `logging` to our log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one record."""
+        _log.warning("library_said", library=record.name, said=record.getMessage())
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[None]:
+    """Hold the lock of a data directory, with our process id in it.
+
+    Raises:
+        NodeRunning: another process holds it.
+    """
+    descriptor = os.open(data / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip()
+            raise NodeRunning(data, f"process {holder} serves it") from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

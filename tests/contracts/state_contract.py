@@ -9,7 +9,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forebay.model.errors import BadConfiguration, BadKey, MountExists, MountMissing, StateAway
 from forebay.model.generation import StoreIdentity
@@ -17,6 +16,7 @@ from forebay.model.grants import Grant, Right, grant_of
 from forebay.model.paths import LakePath, StoreKey
 from forebay.state.contract import Topic
 from forebay.state.rows import MountRow
+from forebay.state.schema import HEAD
 from forebay.state.state import State, StateOptions, open_state
 from forebay.state.tables import METADATA, SECRETS
 
@@ -260,10 +260,8 @@ class StateContract:
         await state.secrets.put("a", "open sesame")
         key = await state.keys.create([])
 
-        async def everything(connection: AsyncConnection) -> str:
-            rows = [
-                (await connection.execute(table.select())).all() for table in METADATA.sorted_tables
-            ]
+        def everything(connection: Connection) -> str:
+            rows = [(connection.execute(table.select())).all() for table in METADATA.sorted_tables]
             return repr(rows)
 
         held = await state.database.read(everything)
@@ -273,8 +271,8 @@ class StateContract:
     async def test_a_secret_opens_under_its_own_name_alone(self, state: State) -> None:
         await state.secrets.put("a", "open sesame")
 
-        async def rename(connection: AsyncConnection) -> None:
-            await connection.execute(update(SECRETS).where(SECRETS.c.name == "a").values(name="b"))
+        def rename(connection: Connection) -> None:
+            connection.execute(update(SECRETS).where(SECRETS.c.name == "a").values(name="b"))
 
         await state.database.write(rename)
         with pytest.raises(BadConfiguration, match="'secret:b' does not open"):
@@ -329,20 +327,21 @@ class StateContract:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             return list(compare_metadata(context, METADATA))
 
-        async def compare(connection: AsyncConnection) -> list[object]:
-            return await connection.run_sync(differences)
+        def revision(connection: Connection) -> str | None:
+            return MigrationContext.configure(connection).get_current_revision()
 
-        assert await state.database.read(compare) == []
+        assert await state.database.read(differences) == []
+        assert await state.database.read(revision) == HEAD
 
     async def test_a_database_of_a_newer_version_is_refused_and_left_alone(
         self, state: State, reopen: Reopen
     ) -> None:
-        async def become_newer(connection: AsyncConnection) -> None:
-            await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        def become_newer(connection: Connection) -> None:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
-        async def version(connection: AsyncConnection) -> str:
+        def version(connection: Connection) -> str:
             query = text("SELECT version_num FROM alembic_version")
-            return str((await connection.execute(query)).scalar_one())
+            return str((connection.execute(query)).scalar_one())
 
         await state.database.write(become_newer)
 

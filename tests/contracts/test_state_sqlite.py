@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from forebay.model.errors import BadConfiguration, BadOption, MountExists, StateAway
 from forebay.model.paths import LakePath
@@ -58,12 +59,9 @@ class TestStateInSqlite(StateContract):
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
     async def test_a_commit_is_synced_to_the_disk(self, state: State) -> None:
-        async def pragma(connection: object) -> list[object]:
+        def pragma(connection: Connection) -> list[object]:
             names = ("journal_mode", "synchronous", "foreign_keys")
-            return [
-                (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()  # type: ignore[attr-defined]
-                for name in names
-            ]
+            return [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in names]
 
         assert await state.database.write(pragma) == ["wal", 2, 1]
 

@@ -1,7 +1,6 @@
 """The change counters, in a database."""
 
-from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, select, update
 
 from forebay.state.contract import Topic
 from forebay.state.database import Database
@@ -17,15 +16,15 @@ class StoredChanges:
     async def count(self, topic: Topic) -> int:
         """See the contract."""
 
-        async def work(connection: AsyncConnection) -> int:
+        def work(connection: Connection) -> int:
             statement = select(CHANGES.c.number).where(CHANGES.c.topic == topic.value)
-            return int((await connection.execute(statement)).scalar_one())
+            return int((connection.execute(statement)).scalar_one())
 
         return await self._database.read(work)
 
 
-async def count_up(connection: AsyncConnection, topic: Topic) -> None:
+def count_up(connection: Connection, topic: Topic) -> None:
     """Count a change, in the transaction that makes it."""
-    await connection.execute(
+    connection.execute(
         update(CHANGES).where(CHANGES.c.topic == topic.value).values(number=CHANGES.c.number + 1)
     )

@@ -1,15 +1,17 @@
 """The group commit: writes that arrive together become durable together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, Engine
+
+from forebay.state.database import Work
 
 T = TypeVar("T")
-Work = Callable[[AsyncConnection], Awaitable[T]]
-"""Statements on a connection whose transaction somebody else begins and commits."""
+Outcome = tuple[object, Exception | None]
+"""What a write gave, or the error that it raised."""
 
 _LARGEST_GROUP: Final = 500
 
@@ -23,12 +25,12 @@ class _Waiting:
 class GroupCommit:
     """The one writer of a database.
 
-    Each write has a savepoint of its own: one that fails takes no other along. If the commit
-    fails, all writes of the group fail.
+    Args:
+        commit: does a group of works in one transaction and tells the outcome of each.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, commit: Callable[[Sequence[Work[Any]]], Awaitable[list[Outcome]]]) -> None:
+        self._commit = commit
         self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
         self._commits = 0
@@ -56,36 +58,38 @@ class GroupCommit:
             while self._waiting:
                 group = self._waiting[:_LARGEST_GROUP]
                 del self._waiting[:_LARGEST_GROUP]
-                await self._commit([write for write in group if not write.done.done()])
+                await self._settle([write for write in group if not write.done.done()])
         finally:
             self._writer = None
 
-    async def _commit(self, group: list[_Waiting]) -> None:
-        outcomes: list[tuple[_Waiting, object, BaseException | None]]
+    async def _settle(self, group: list[_Waiting]) -> None:
         try:
-            async with self._engine.begin() as connection:
-                outcomes = [await _attempt(connection, write) for write in group]
+            outcomes = await self._commit([write.work for write in group])
             self._commits += 1
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the waiters
-            outcomes = [(write, None, error) for write in group]
-        for write, result, failure in outcomes:
-            _settle(write.done, result, failure)
+            outcomes = [(None, error)] * len(group)
+        for write, (result, failure) in zip(group, outcomes, strict=True):
+            if write.done.done():
+                continue
+            if failure is None:
+                write.done.set_result(result)
+            else:
+                write.done.set_exception(failure)
 
 
-async def _attempt(
-    connection: AsyncConnection, write: _Waiting
-) -> tuple[_Waiting, object, BaseException | None]:
+def commit_together(engine: Engine, works: Sequence[Work[Any]]) -> list[Outcome]:
+    """Do the works in one transaction.
+
+    Each has a savepoint of its own: one that fails takes no other along. If the commit fails, all
+    have failed: that is raised.
+    """
+    with engine.begin() as connection:
+        return [_attempt(connection, work) for work in works]
+
+
+def _attempt(connection: Connection, work: Work[Any]) -> Outcome:
     try:
-        async with connection.begin_nested():
-            return write, await write.work(connection), None
+        with connection.begin_nested():
+            return work(connection), None
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the waiter
-        return write, None, error
-
-
-def _settle(done: "asyncio.Future[Any]", result: object, failure: BaseException | None) -> None:
-    if done.done():
-        return
-    if failure is None:
-        done.set_result(result)
-    else:
-        done.set_exception(failure)
+        return None, error

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Row, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
 from forebay.model.errors import BadKey
 from forebay.model.grants import Caller, Grant, Right
@@ -60,15 +59,15 @@ class StoredKeys:
         for grant in grants:
             rights[grant.path] = max(grant.right, rights.get(grant.path, grant.right))
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(insert(KEYS).values(values))
+        def work(connection: Connection) -> None:
+            connection.execute(insert(KEYS).values(values))
             for path, right in rights.items():
-                await connection.execute(
+                connection.execute(
                     insert(GRANTS).values(
                         key_id=key.key_id, path=path.text, allowed=right.name.lower()
                     )
                 )
-            await count_up(connection, Topic.KEYS)
+            count_up(connection, Topic.KEYS)
 
         await self._database.write(work)
         return key
@@ -93,14 +92,14 @@ class StoredKeys:
         """See the contract."""
         now = self._now()
 
-        async def work(connection: AsyncConnection) -> None:
-            row = await _row(connection, key_id)
+        def work(connection: Connection) -> None:
+            row = _row(connection, key_id)
             if row is None:
                 raise BadKey(key_id, "is no key")
             if row.revoked_ms is not None:
                 return
             # Nobody shall open a revoked secret again, not even the owner of the master key.
-            await _change(
+            _change(
                 connection,
                 key_id,
                 {"revoked_ms": now, "nonce": b"", "ciphertext": b"", **_no_old_secret()},
@@ -114,8 +113,8 @@ class StoredKeys:
         until = self._now() + grace // timedelta(milliseconds=1)
         sealed = self._sealed(key)
 
-        async def work(connection: AsyncConnection) -> None:
-            row = await _row(connection, key_id)
+        def work(connection: Connection) -> None:
+            row = _row(connection, key_id)
             if row is None or row.revoked_ms is not None:
                 raise BadKey(key_id, "is no key" if row is None else "is revoked")
             old = _no_old_secret()
@@ -126,7 +125,7 @@ class StoredKeys:
                     "old_ciphertext": row.ciphertext,
                     "old_until_ms": until,
                 }
-            await _change(connection, key_id, {**sealed, **old})
+            _change(connection, key_id, {**sealed, **old})
 
         await self._database.write(work)
         return key
@@ -154,10 +153,10 @@ class StoredKeys:
     async def _read(
         self, condition: ColumnElement[bool] | None
     ) -> tuple[_Rows, Mapping[str, tuple[Grant, ...]]]:
-        async def work(connection: AsyncConnection) -> tuple[_Rows, _Rows]:
+        def work(connection: Connection) -> tuple[_Rows, _Rows]:
             statement = select(KEYS) if condition is None else select(KEYS).where(condition)
-            keys = (await connection.execute(statement)).all()
-            return keys, (await connection.execute(select(GRANTS))).all()
+            keys = (connection.execute(statement)).all()
+            return keys, (connection.execute(select(GRANTS))).all()
 
         keys, rows = await self._database.read(work)
         grants: dict[str, tuple[Grant, ...]] = {}
@@ -167,15 +166,15 @@ class StoredKeys:
         return keys, grants
 
 
-async def _row(connection: AsyncConnection, key_id: str) -> Row[*tuple[object, ...]] | None:
+def _row(connection: Connection, key_id: str) -> Row[*tuple[object, ...]] | None:
     # Locked: two rotations at once must not both put the same old secret aside.
     statement = select(KEYS).where(KEYS.c.key_id == key_id).with_for_update()
-    return (await connection.execute(statement)).one_or_none()
+    return (connection.execute(statement)).one_or_none()
 
 
-async def _change(connection: AsyncConnection, key_id: str, values: Mapping[str, object]) -> None:
-    await connection.execute(update(KEYS).where(KEYS.c.key_id == key_id).values(values))
-    await count_up(connection, Topic.KEYS)
+def _change(connection: Connection, key_id: str, values: Mapping[str, object]) -> None:
+    connection.execute(update(KEYS).where(KEYS.c.key_id == key_id).values(values))
+    count_up(connection, Topic.KEYS)
 
 
 def _no_old_secret() -> dict[str, object]:

@@ -3,9 +3,8 @@
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forebay.model.errors import MountExists, MountMissing
 from forebay.model.generation import StoreIdentity
@@ -27,8 +26,8 @@ class StoredMounts:
     async def all(self) -> Sequence[MountRow]:
         """See the contract."""
 
-        async def work(connection: AsyncConnection) -> Sequence[Row[*tuple[object, ...]]]:
-            return (await connection.execute(select(MOUNTS))).all()
+        def work(connection: Connection) -> Sequence[Row[*tuple[object, ...]]]:
+            return (connection.execute(select(MOUNTS))).all()
 
         # Ordered here: databases disagree on the order of texts.
         rows = [_mount(row) for row in await self._database.read(work)]
@@ -37,23 +36,23 @@ class StoredMounts:
     async def add(self, mount: MountRow) -> None:
         """See the contract."""
 
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             try:
-                await connection.execute(insert(MOUNTS).values(_values(mount)))
+                connection.execute(insert(MOUNTS).values(_values(mount)))
             except IntegrityError as error:
                 raise MountExists(mount.path) from error
-            await count_up(connection, Topic.MOUNTS)
+            count_up(connection, Topic.MOUNTS)
 
         await self._database.write(work)
 
     async def remove(self, path: LakePath) -> None:
         """See the contract."""
 
-        async def work(connection: AsyncConnection) -> None:
-            gone = await connection.execute(delete(MOUNTS).where(MOUNTS.c.path == path.text))
+        def work(connection: Connection) -> None:
+            gone = connection.execute(delete(MOUNTS).where(MOUNTS.c.path == path.text))
             if gone.rowcount == 0:
                 raise MountMissing(path)
-            await count_up(connection, Topic.MOUNTS)
+            count_up(connection, Topic.MOUNTS)
 
         await self._database.write(work)
 

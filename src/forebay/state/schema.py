@@ -1,17 +1,12 @@
 """The schema: brings a database to the form that this version of the code knows."""
 
-from pathlib import Path
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
-from forebay.model.errors import StateAway
+HEAD: Final = "0001"
+"""The newest migration."""
 
-_SCRIPTS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x466F7265626179
 """The advisory lock under which one node at a time migrates a shared database."""
 
@@ -24,16 +19,18 @@ def migrate(connection: Connection, subject: str) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    scripts = ScriptDirectory.from_config(config)
-    known = {script.revision for script in scripts.walk_revisions()}
-    current = set(MigrationContext.configure(connection).get_current_heads())
-    if not current <= known:
-        raise StateAway(
-            subject,
-            f"was written by a newer Forebay (revision {', '.join(sorted(current - known))}); "
-            "start that version, or restore a backup made by this one",
-        )
-    if current != set(scripts.get_heads()):
-        command.upgrade(config, "head")
+    if _revision(connection) == HEAD:
+        return
+    # Imported when wanted: most starts find nothing to migrate, and it takes its time.
+    from forebay.state.upgrade import upgrade  # noqa: PLC0415
+
+    upgrade(connection, subject)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(
+        text("SELECT version_num FROM alembic_version")
+    ).scalar_one_or_none()
+    return found

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forebay.model.status import to_milliseconds
 from forebay.state.changes import count_up
@@ -27,21 +26,21 @@ class StoredSecrets:
         """See the contract."""
         values = self._values(name, value)
 
-        async def work(connection: AsyncConnection) -> None:
-            changed = await connection.execute(
+        def work(connection: Connection) -> None:
+            changed = connection.execute(
                 update(SECRETS).where(SECRETS.c.name == name).values(values)
             )
             if changed.rowcount == 0:
-                await connection.execute(insert(SECRETS).values(values))
-            await count_up(connection, Topic.SECRETS)
+                connection.execute(insert(SECRETS).values(values))
+            count_up(connection, Topic.SECRETS)
 
         await self._database.write(work)
 
     async def get(self, name: str) -> str | None:
         """See the contract."""
 
-        async def work(connection: AsyncConnection) -> Sealed | None:
-            return await sealed_secret(connection, name)
+        def work(connection: Connection) -> Sealed | None:
+            return sealed_secret(connection, name)
 
         sealed = await self._database.read(work)
         return None if sealed is None else self._vault.open(_sealed_name(name), sealed)
@@ -53,13 +52,13 @@ class StoredSecrets:
             return found
         values = self._values(name, make())
 
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             try:
-                async with connection.begin_nested():
-                    await connection.execute(insert(SECRETS).values(values))
+                with connection.begin_nested():
+                    connection.execute(insert(SECRETS).values(values))
             except IntegrityError:
                 return  # another node was first
-            await count_up(connection, Topic.SECRETS)
+            count_up(connection, Topic.SECRETS)
 
         await self._database.write(work)
         return await self.once(name, make)
@@ -67,9 +66,9 @@ class StoredSecrets:
     async def remove(self, *names: str) -> None:
         """See the contract."""
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(delete(SECRETS).where(SECRETS.c.name.in_(names)))
-            await count_up(connection, Topic.SECRETS)
+        def work(connection: Connection) -> None:
+            connection.execute(delete(SECRETS).where(SECRETS.c.name.in_(names)))
+            count_up(connection, Topic.SECRETS)
 
         await self._database.write(work)
 
@@ -83,10 +82,10 @@ class StoredSecrets:
         }
 
 
-async def sealed_secret(connection: AsyncConnection, name: str) -> Sealed | None:
+def sealed_secret(connection: Connection, name: str) -> Sealed | None:
     """The secret of that name, still sealed."""
     row = (
-        await connection.execute(
+        connection.execute(
             select(SECRETS.c.nonce, SECRETS.c.ciphertext).where(SECRETS.c.name == name)
         )
     ).one_or_none()

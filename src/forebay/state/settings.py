@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forebay.state.database import Database
 from forebay.state.tables import SETTINGS
@@ -23,10 +22,10 @@ class StoredSettings:
             return found
         made = make()
 
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             try:
-                async with connection.begin_nested():
-                    await connection.execute(insert(SETTINGS).values(name=name, text=made))
+                with connection.begin_nested():
+                    connection.execute(insert(SETTINGS).values(name=name, text=made))
             except IntegrityError:
                 return  # another node was first
 
@@ -34,8 +33,8 @@ class StoredSettings:
         return await self.once(name, make)
 
     async def _get(self, name: str) -> str | None:
-        async def work(connection: AsyncConnection) -> str | None:
+        def work(connection: Connection) -> str | None:
             statement = select(SETTINGS.c.text).where(SETTINGS.c.name == name)
-            return (await connection.execute(statement)).scalar_one_or_none()
+            return (connection.execute(statement)).scalar_one_or_none()
 
         return await self._database.read(work)

@@ -8,13 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from forebay.state.changes import StoredChanges
 from forebay.state.contract import Changes, Keys, Mounts, Secrets, Settings
-from forebay.state.database import Database, open_database
+from forebay.state.database import Database
 from forebay.state.keys import StoredKeys
 from forebay.state.mounts import StoredMounts
+from forebay.state.opening import open_database
 from forebay.state.secrets import StoredSecrets, sealed_secret
 from forebay.state.settings import StoredSettings
 from forebay.state.vault import Vault, key_source, master_key
@@ -97,8 +98,8 @@ async def _open_vault(
     environment: Mapping[str, str],
     random_bytes: Callable[[int], bytes],
 ) -> Vault:
-    async def work(connection: AsyncConnection) -> bool:
-        return await sealed_secret(connection, _CANARY) is None
+    def work(connection: Connection) -> bool:
+        return sealed_secret(connection, _CANARY) is None
 
     source = key_source(master, environment)
     is_new = await database.read(work)

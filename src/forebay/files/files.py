@@ -219,11 +219,12 @@ class Files:
         files = freed = 0
         with self._noted(path):
             wanted = self._wanted(caller, path, recursive=recursive, sync=_AS_REMEMBERED)
-            async for status in wanted:
-                if status.generation is not None:
-                    freed += await self._keeper.free(status.generation)
-                files += 1
-                yield Step(status.path, files, freed, files, freed)
+            async with aclosing(wanted):
+                async for status in wanted:
+                    if status.generation is not None:
+                        freed += await self._keeper.free(status.generation)
+                    files += 1
+                    yield Step(status.path, files, freed, files, freed)
 
     async def why(self, caller: Caller, path: LakePath) -> Why:
         """All that explains how `path` is answered; also when its store is away."""

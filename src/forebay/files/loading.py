@@ -1,7 +1,8 @@
 """A load: files brought into the cache, several at a time, telling how far it is."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Final
 
 from forebay.files.status import LakeStatus
@@ -26,7 +27,7 @@ class Loading:
         load_one: loads one of them.
     """
 
-    def __init__(self, wanted: AsyncIterator[LakeStatus], load_one: LoadOne) -> None:
+    def __init__(self, wanted: AsyncGenerator[LakeStatus, None], load_one: LoadOne) -> None:
         self._wanted = wanted
         self._load_one = load_one
         self._waiting: asyncio.Queue[LakeStatus | None] = asyncio.Queue(_MOST_WAITING)
@@ -69,10 +70,11 @@ class Loading:
             raise group_of_errors.exceptions[0] from None
 
     async def _read(self) -> None:
-        async for status in self._wanted:
-            self._total_files += 1
-            self._total_bytes += status.size
-            await self._waiting.put(status)
+        async with aclosing(self._wanted) as wanted:
+            async for status in wanted:
+                self._total_files += 1
+                self._total_bytes += status.size
+                await self._waiting.put(status)
         for _ in range(AT_A_TIME):
             await self._waiting.put(None)
 

@@ -42,6 +42,11 @@ class Gathering:
     What is written or removed below the directory while it is gathered is overlaid: the store's
     pages may be older.
 
+    Attributes:
+        spoiled: it must not be remembered.
+        task: what brings the pages in.
+        count: entries that came in.
+
     Args:
         directory: whose listing it is.
         started: when, in seconds.
@@ -52,6 +57,7 @@ class Gathering:
         self.directory = directory
         self.started = started
         self.spoiled = False
+        self.count = 0
         self.task: asyncio.Task[None] | None = None
         self._pool = pool
         self._taken = 0
@@ -76,6 +82,7 @@ class Gathering:
 
     def add(self, page: Page) -> bool:
         """Take in the next page; False when there is no room, and the gathering is given up."""
+        self.count += len(page.entries)
         if not self._pool.take(len(page.entries)):
             self._is_given_up = True
             self.release()

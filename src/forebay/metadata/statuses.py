@@ -21,6 +21,8 @@ from forebay.stores.contract import Abilities, Lists, Stats
 
 _STORE_PAGE: Final = 1000
 _MOST_LARGE: Final = 1000
+_LARGE_SECONDS: Final = 3600.0
+"""After so long a directory that was too large to remember is tried again."""
 
 
 class Asked(Stats, Lists, Protocol):
@@ -76,7 +78,7 @@ class Statuses:
         self._passes: Flights[tuple[Place, str, int], KnownPage] = Flights(now)
         self._gatherings: dict[Place, Gathering] = {}
         self._pool = Pool(self._options.remembered_entries)
-        self._large: dict[Place, None] = {}
+        self._large: dict[Place, float] = {}
 
     async def status(
         self, store: Asked, key: StoreKey, max_age: timedelta | None, *, detailed: bool = False
@@ -131,7 +133,7 @@ class Statuses:
             page = self._index.page(store.identity, directory, not_before, after, most)
             if page is not None:
                 return page
-        if max_age == timedelta(0) or (store.identity.text, directory.text) in self._large:
+        if max_age == timedelta(0) or self._is_large(store, directory):
             return await self._passed(store, directory, not_before, after, most)
         gathering = await self._gathering(store, directory, not_before, begin=after == "")
         if gathering is not None:
@@ -238,9 +240,9 @@ class Statuses:
             page = await store.list(directory, most=_STORE_PAGE)
             while gathering.add(page) and page.next_after is not None:
                 page = await store.list(directory, after=page.next_after, most=_STORE_PAGE)
-            if gathering.is_given_up:
+            if gathering.count > self._options.remembered_entries:
                 self._note_large(place)
-            elif not gathering.spoiled:
+            elif not gathering.is_given_up and not gathering.spoiled:
                 detailed = store.abilities.listed_details
                 self._index.enter(listing, gathering.gathered(), detailed=detailed)
         except ForebayError as error:
@@ -288,8 +290,12 @@ class Statuses:
                 # The store said nothing about the directory: what is remembered stays.
                 pass
 
+    def _is_large(self, store: Asked, directory: StoreKey) -> bool:
+        seen_at = self._large.get((store.identity.text, directory.text))
+        return seen_at is not None and self._now() - seen_at < _LARGE_SECONDS
+
     def _note_large(self, place: Place) -> None:
-        self._large[place] = None
+        self._large[place] = self._now()
         if len(self._large) > _MOST_LARGE:
             del self._large[next(iter(self._large))]
 

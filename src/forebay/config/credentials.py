@@ -11,6 +11,19 @@ from forebay.model.errors import BadConfiguration, BadOption
 _NAME: Final = re.compile(r"[A-Za-z0-9._@+-]{1,64}", re.ASCII)
 
 
+def has_profile(file: Path, profile: str) -> bool:
+    """Whether `[profile]` stands in the file already.
+
+    Raises:
+        BadConfiguration: the file cannot be read.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration(file, f"cannot be read: {error}") from error
+    return any(line.strip() == f"[{profile}]" for line in lines)
+
+
 def write_profile(file: Path, profile: str, key: Mapping[str, object], secret: str) -> Path:
     """Write a key into `file`, whole or not at all; a profile of that name is replaced.
 

@@ -36,10 +36,10 @@ def with_quota(settings: Settings, free_bytes: int) -> Settings:
     is_in_file = origin.startswith(f"{settings.file}:")
     if origin == DEFAULT or is_in_file:
         origin = _write(settings.file, size_text(quota))
-    cache = settings.cache.model_copy(update={"quota": quota})
+    cache = replace(settings.cache, quota=quota)
     return replace(
         settings,
-        sections=settings.sections.model_copy(update={"cache": cache}),
+        sections=replace(settings.sections, cache=cache),
         origins={**settings.origins, "cache.quota": origin},
     )
 

@@ -2,13 +2,12 @@
 
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import BeforeValidator, ValidationInfo
-
-from forebay.model.errors import BadOption, BadUri
+from forebay.model.errors import BadInput, BadOption
 from forebay.model.quantities import size_of, size_text
 from forebay.namespace.options import Sync, sync_of
 from forebay.namespace.uri import store_uri
@@ -33,124 +32,143 @@ class Share:
         return free_bytes * self.percent // _ALL
 
 
-def _size(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("no size")  # noqa: TRY004 - what pydantic asks for
-    try:
-        return size_of(str(value))
-    except BadOption as error:
-        raise ValueError("no size") from error
-
-
-def _quota(value: object) -> object:
-    match = _SHARE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return _size(value)
-    if not 0 < int(match[1]) <= _ALL:
-        raise ValueError("no share")
-    return Share(int(match[1]))
-
-
-def _count(value: object) -> object:
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
-    # YAML's `yes` is a truth, which Python takes for a 1.
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError("no count")
-    return value
-
-
-def _port(value: object) -> object:
-    port = _count(value)
-    if not isinstance(port, int) or port > _HIGHEST_PORT:
-        raise ValueError("no port")
-    return port
-
-
-def _flag(value: object) -> object:
-    if value in ("true", "false"):
-        return value == "true"
-    if not isinstance(value, bool):
-        raise ValueError("no flag")  # noqa: TRY004 - what pydantic asks for
-    return value
-
-
-def _text(value: object) -> object:
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise ValueError("no text")
-    return value
-
-
-def directory_of(value: object, home: str) -> Path:
-    """The absolute path that `value` says; `~` is `home`. Raises ValueError."""
-    if isinstance(value, Path):
-        return value
-    text = str(_text(value))
-    if text == "~" or text.startswith("~/"):
-        text = f"{home}{text[1:]}"
-    if not text.startswith("/"):
-        raise ValueError("no absolute path")
-    return Path(text)
-
-
-def _path(value: object, info: ValidationInfo) -> object:
-    return directory_of(value, info.context["home"] if isinstance(info.context, dict) else "")
-
-
-def _paths(value: object) -> object:
-    # In the environment: as in PATH.
-    return value.split(":") if isinstance(value, str) else value
-
-
-def _sync(value: object) -> object:
-    try:
-        return sync_of(str(_text(value)))
-    except BadOption as error:
-        raise ValueError("no sync") from error
-
-
-def _uri(value: object) -> object:
-    try:
-        return str(store_uri(str(_text(value))))
-    except BadUri as error:
-        raise ValueError(error.reason) from error
-
-
-def _source(value: object, info: ValidationInfo) -> object:
-    if isinstance(value, str) and value.startswith("env:"):
-        return _text(value)
-    return str(_path(value, info))
-
-
-Size = Annotated[int, BeforeValidator(_size)]
-Quota = Annotated[int | Share, BeforeValidator(_quota)]
-Count = Annotated[int, BeforeValidator(_count)]
-Port = Annotated[int, BeforeValidator(_port)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
-Text = Annotated[str, BeforeValidator(_text)]
-Directory = Annotated[Path, BeforeValidator(_path)]
-Directories = Annotated[tuple[Directory, ...], BeforeValidator(_paths)]
-Freshness = Annotated[Sync, BeforeValidator(_sync)]
-Uri = Annotated[str, BeforeValidator(_uri)]
-KeySource = Annotated[str, BeforeValidator(_source)]
-
-
-def shown(value: object) -> str:
-    """The value as it may be shown to anybody: passwords in URLs are masked."""
+def _shown(value: object) -> str:
     match value:
         case None:
             return ""
         case bool():
             return str(value).lower()
         case tuple() | list():
-            return ":".join(shown(item) for item in value)
+            return ":".join(_shown(item) for item in value)
         case _:
             return _PASSWORD.sub(r"\1***@", str(value))
 
 
-def size_shown(value: object) -> str:
-    """A size as a person would write it."""
-    return size_text(value) if isinstance(value, int) else shown(value)
+def _size_shown(value: object) -> str:
+    return size_text(value) if isinstance(value, int) else _shown(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of value.
+
+    Attributes:
+        expected: what a value must be, for people.
+        read: makes a value of what stands in the file, or of a variable's text. Its second
+            argument is the home directory. Raises BadInput.
+        shown: the value as it may be shown to anybody; what is shown can be read again, but for
+            passwords, which are masked.
+    """
+
+    expected: str
+    read: Callable[[object, str], object]
+    shown: Callable[[object], str] = _shown
+
+
+def _size(value: object, _home: str) -> int:
+    # YAML's `yes` is a truth, which Python takes for a 1.
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise BadOption(value, "is no size")
+    return size_of(str(value))
+
+
+def _quota(value: object, home: str) -> int | Share:
+    match = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return _size(value, home)
+    if not 0 < int(match[1]) <= _ALL:
+        raise BadOption(value, "is no share")
+    return Share(int(match[1]))
+
+
+def _count(value: object, _home: str) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise BadOption(value, "is no count")
+    return value
+
+
+def _port(value: object, home: str) -> int:
+    port = _count(value, home)
+    if port > _HIGHEST_PORT:
+        raise BadOption(value, "is no port")
+    return port
+
+
+def _flag(value: object, _home: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value not in ("true", "false"):
+        raise BadOption(value, "is no flag")
+    return value == "true"
+
+
+def _text(value: object, _home: str) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise BadOption(value, "is no text")
+    return value
+
+
+def _path(value: object, home: str) -> Path:
+    if isinstance(value, Path):
+        return value
+    text = _text(value, home)
+    if text == "~" or text.startswith("~/"):
+        text = f"{home}{text[1:]}"
+    if not text.startswith("/"):
+        raise BadOption(value, "is no absolute path")
+    return Path(text)
+
+
+def _paths(value: object, home: str) -> tuple[Path, ...]:
+    # In the environment: as in PATH.
+    parts = value.split(":") if isinstance(value, str) else value
+    if not isinstance(parts, list):
+        raise BadOption(value, "is no list")
+    return tuple(_path(part, home) for part in parts)
+
+
+def _sync(value: object, home: str) -> Sync:
+    return sync_of(_text(value, home))
+
+
+def _uri(value: object, home: str) -> str:
+    return str(store_uri(_text(value, home)))
+
+
+def _key_source(value: object, home: str) -> str:
+    is_variable = isinstance(value, str) and value.startswith("env:")
+    return _text(value, home) if is_variable else str(_path(value, home))
+
+
+SIZE: Final = Kind("a size, such as 512MiB or 20GiB", _size, _size_shown)
+QUOTA: Final = Kind(
+    "a size, such as 20GiB, or a share of the free space, such as 25%", _quota, _size_shown
+)
+COUNT: Final = Kind("a whole number", _count)
+PORT: Final = Kind("a whole number from 0 to 65535", _port)
+FLAG: Final = Kind("true or false", _flag)
+HOST: Final = Kind("the name or address of this host", _text)
+PATH: Final = Kind("an absolute path", _path)
+PATHS: Final = Kind("a list of absolute paths", _paths)
+SYNC: Final = Kind("never, always or a duration, such as 30s", _sync)
+STORE_URI: Final = Kind("the URI of a store, such as file:///data/lake", _uri)
+DATABASE_URL: Final = Kind("the URL of a database", _text)
+KEY_SOURCE: Final = Kind("an absolute path, or env:NAME", _key_source)
+
+
+def read(kind: Kind, value: object, home: str) -> object | None:
+    """The value that `value` says, or None if it is not what is expected."""
+    try:
+        return kind.read(value, home)
+    except BadInput:
+        return None
+
+
+def masked(value: object) -> str:
+    """Whatever was given, as it may be shown to anybody."""
+    return _shown(value)
 
 
 def is_loopback(host: str) -> bool:

@@ -1,65 +1,56 @@
 """The sections of the settings: names, kinds, meanings and defaults, in one table of classes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated, Any, Final, get_args
 
 from forebay.config.kinds import (
-    Count,
-    Directories,
-    Directory,
-    Flag,
-    Freshness,
-    KeySource,
-    Port,
-    Quota,
+    COUNT,
+    DATABASE_URL,
+    FLAG,
+    HOST,
+    KEY_SOURCE,
+    PATH,
+    PATHS,
+    PORT,
+    QUOTA,
+    SIZE,
+    STORE_URI,
+    SYNC,
+    Kind,
     Share,
-    Size,
-    Text,
-    Uri,
-    shown,
-    size_shown,
 )
 from forebay.namespace.options import Sync
 
-_A_SIZE: Final = "a size, such as 512MiB or 20GiB"
-_A_PATH: Final = "an absolute path"
-_A_PORT: Final = "a whole number from 0 to 65535"
-_A_FLAG: Final = "true or false"
-_A_HOST: Final = "the name or address of this host"
+_DEFAULT_QUOTA: Final = Share(25)
+_DEFAULT_SYNC: Final = Sync(timedelta(seconds=30))
 
 
-def _setting(default: object, meaning: str, expected: str, *, in_repr: bool = True) -> Any:  # noqa: ANN401 - as pydantic's Field
-    extra: dict[str, Any] = {"expected": expected, "is_size": expected.startswith(_A_SIZE)}
-    return Field(default, description=meaning, json_schema_extra=extra, repr=in_repr)
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is said of a setting: the kind of its value, and its meaning, for people."""
+
+    kind: Kind
+    meaning: str
 
 
-class Section(BaseModel):
-    """Settings that belong together. Frozen; unknown names are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-class Door(Section):
+@dataclass(frozen=True, slots=True)
+class Door:
     """Where a door listens, and how it is secured."""
 
-    host: Text = _setting("127.0.0.1", "The address to listen on.", _A_HOST)
-    port: Port = _setting(0, "The port to listen on; 0: a free one.", _A_PORT)
-    tls_certificate: Directory | None = _setting(
-        None, "The file with the certificate chain, in PEM.", _A_PATH
-    )
-    tls_key: Directory | None = _setting(
-        None, "The file with the certificate's private key, in PEM.", _A_PATH
-    )
-    allow_plaintext: Flag = _setting(
-        default=False,
-        meaning="Whether hosts other than this one may be served without TLS.",
-        expected=_A_FLAG,
-    )
+    host: Annotated[str, Said(HOST, "The address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Said(PORT, "The port to listen on; 0: a free one.")] = 0
+    tls_certificate: Annotated[
+        Path | None, Said(PATH, "The file with the certificate chain, in PEM.")
+    ] = None
+    tls_key: Annotated[
+        Path | None, Said(PATH, "The file with the certificate's private key, in PEM.")
+    ] = None
+    allow_plaintext: Annotated[
+        bool, Said(FLAG, "Whether hosts other than this one may be served without TLS.")
+    ] = False
 
     @property
     def is_secure(self) -> bool:
@@ -67,38 +58,44 @@ class Door(Section):
         return self.tls_certificate is not None
 
 
+@dataclass(frozen=True, slots=True)
 class S3Door(Door):
     """The S3 door."""
 
-    port: Port = _setting(7480, "The port to listen on; 0: a free one.", _A_PORT)
+    port: Annotated[int, Said(PORT, "The port to listen on; 0: a free one.")] = 7480
 
 
+@dataclass(frozen=True, slots=True)
 class AdminDoor(Door):
     """The admin API over HTTP; on its UNIX socket it is always there."""
 
-    port: Port = _setting(7470, "The port to listen on; 0: a free one.", _A_PORT)
+    port: Annotated[int, Said(PORT, "The port to listen on; 0: a free one.")] = 7470
 
 
-class Doors(Section):
+@dataclass(frozen=True, slots=True)
+class Doors:
     """The doors."""
 
-    s3: S3Door = Field(default_factory=S3Door)
-    admin: AdminDoor = Field(default_factory=AdminDoor)
+    s3: S3Door
+    admin: AdminDoor
 
 
-class Cache(Section):
+@dataclass(frozen=True, slots=True)
+class Cache:
     """The cached bytes on this host."""
 
-    directory: Directory = _setting(None, "Where they lie; default: `shelf` in `data`.", _A_PATH)
-    quota: Quota = _setting(
-        Share(25),
-        "The most bytes they take. A share is of the free space; at the first start it is "
-        "replaced, in the file, by what it comes to.",
-        f"{_A_SIZE}, or a share of the free space, such as 25%",
-    )
-    reserve: Size = _setting(
-        1 << 30, "Free space on the disk that is left alone, whatever the quota says.", _A_SIZE
-    )
+    directory: Annotated[Path, Said(PATH, "Where they lie; default: `shelf` in `data`.")]
+    quota: Annotated[
+        int | Share,
+        Said(
+            QUOTA,
+            "The most bytes they take. A share is of the free space; at the first start it is "
+            "replaced, in the file, by what it comes to.",
+        ),
+    ] = _DEFAULT_QUOTA
+    reserve: Annotated[
+        int, Said(SIZE, "Free space on the disk that is left alone, whatever the quota says.")
+    ] = 1 << 30
 
     @property
     def reserve_bytes(self) -> int:
@@ -106,139 +103,169 @@ class Cache(Section):
         return self.reserve
 
 
-class Metadata(Section):
+@dataclass(frozen=True, slots=True)
+class Metadata:
     """What is remembered of the stores."""
 
-    max_bytes: Size = _setting(2 << 30, "The most bytes that remembered statuses take.", _A_SIZE)
-    sync: Freshness = _setting(
-        Sync(timedelta(seconds=30)),
-        "How old a remembered status may be, for mounts without an option `sync`.",
-        "never, always or a duration, such as 30s",
-    )
-
-
-class StoreFiles(Section):
-    """Directories of this host as stores."""
-
-    allow: Directories = _setting(
-        (),
-        "Directories below which `file://` URIs may be mounted; none: none may.",
-        "a list of absolute paths",
-    )
-
-
-class Stores(Section):
-    """What may be mounted."""
-
-    file: StoreFiles = Field(default_factory=StoreFiles)
-
-
-class State(Section):
-    """The durable memory: mounts, keys, secrets."""
-
-    url: Text = _setting(
-        None,
-        "`sqlite:///<path>` or `postgresql://user:password@host/name`; "
-        "default: SQLite in `data`, `state/state.db`.",
-        "the URL of a database",
-        in_repr=False,
-    )
-    master_key: KeySource = _setting(
-        None,
-        "The file with the key that seals stored secrets, or env:NAME; "
-        "default: `master.key` in `data`, made at the first start.",
-        "an absolute path, or env:NAME",
-    )
-
-
-class Logs(Section):
-    """The logs, the access log and the audit log."""
-
-    directory: Directory = _setting(None, "Where they lie; default: `logs` in `data`.", _A_PATH)
-    max_bytes: Size = _setting(
-        64 << 20, "The size at which a log file is put aside and a new one begun.", _A_SIZE
-    )
-    files: Count = _setting(
-        8, "How many files of each log that were put aside are kept.", "a whole number"
-    )
-
-
-class Root(Section):
-    """The root of the lake."""
-
-    uri: Uri | None = _setting(
-        None,
-        "The store at `/`; without one the root is read-only and holds mounts.",
-        "the URI of a store, such as file:///data/lake",
-    )
-
-
-class Sections(Section):
-    """All settings."""
-
-    data: Directory = _setting(
-        Path("~/.local/share/forebay"), "The directory of all that a node keeps.", _A_PATH
-    )
-    credentials: Directory = _setting(
-        Path("~/.config/forebay/credentials"),
-        "The file, in the form of AWS profiles, that new access keys are written to.",
-        _A_PATH,
-    )
-    doors: Doors = Field(default_factory=Doors)
-    cache: Cache
-    metadata: Metadata = Field(default_factory=Metadata)
-    stores: Stores = Field(default_factory=Stores)
-    state: State
-    logs: Logs
-    root: Root = Field(default_factory=Root)
+    max_bytes: Annotated[int, Said(SIZE, "The most bytes that remembered statuses take.")] = 2 << 30
+    sync: Annotated[
+        Sync, Said(SYNC, "How old a remembered status may be, for mounts without an option `sync`.")
+    ] = _DEFAULT_SYNC
 
 
 @dataclass(frozen=True, slots=True)
-class SettingKind:
+class StoreFiles:
+    """Directories of this host as stores."""
+
+    allow: Annotated[
+        tuple[Path, ...],
+        Said(PATHS, "Directories below which `file://` URIs may be mounted; none: none may."),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What may be mounted."""
+
+    file: StoreFiles
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The durable memory: mounts, keys, secrets."""
+
+    url: Annotated[
+        str,
+        Said(
+            DATABASE_URL,
+            "`sqlite:///<path>` or `postgresql://user:password@host/name`; "
+            "default: SQLite in `data`, `state/state.db`.",
+        ),
+    ] = field(repr=False)
+    master_key: Annotated[
+        str,
+        Said(
+            KEY_SOURCE,
+            "The file with the key that seals stored secrets, or env:NAME; "
+            "default: `master.key` in `data`, made at the first start.",
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """The logs, the access log and the audit log."""
+
+    directory: Annotated[Path, Said(PATH, "Where they lie; default: `logs` in `data`.")]
+    max_bytes: Annotated[
+        int, Said(SIZE, "The size at which a log file is put aside and a new one begun.")
+    ] = 64 << 20
+    files: Annotated[
+        int, Said(COUNT, "How many files of each log that were put aside are kept.")
+    ] = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The root of the lake."""
+
+    uri: Annotated[
+        str | None,
+        Said(STORE_URI, "The store at `/`; without one the root is read-only and holds mounts."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """All settings."""
+
+    data: Annotated[
+        Path,
+        Said(PATH, "The directory of all that a node keeps; default: `~/.local/share/forebay`."),
+    ]
+    credentials: Annotated[
+        Path,
+        Said(
+            PATH,
+            "The file, in the form of AWS profiles, that new access keys are written to; "
+            "default: `~/.config/forebay/credentials`.",
+        ),
+    ]
+    doors: Doors
+    cache: Cache
+    metadata: Metadata
+    stores: Stores
+    state: State
+    logs: Logs
+    root: Root
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
     """A setting that there is.
 
     Attributes:
         name: its dotted name.
+        kind: the kind of its value.
         meaning: for people.
-        expected: what its value must be, for people.
-        default: its value when it is not given.
-        is_size: whether it is a number of bytes.
+        default: its value when it is not given; MISSING if that hangs on other settings.
     """
 
     name: str
+    kind: Kind
     meaning: str
-    expected: str
     default: object
-    is_size: bool
 
-    def shown(self, value: object) -> str:
-        """A value of it, as it may be shown to anybody."""
-        return size_shown(value) if self.is_size else shown(value)
+    @property
+    def default_text(self) -> str:
+        """The default as a person would write it; '' where there is none of its own."""
+        return "" if self.default is MISSING else self.kind.shown(self.default)
 
 
-def every_setting() -> tuple[SettingKind, ...]:
+def every_setting() -> tuple[Setting, ...]:
     """All settings there are, in the order of the sections."""
     return tuple(_walk(Sections, ""))
 
 
 def section_names() -> frozenset[str]:
     """The dotted names of the sections."""
-    names = {s.name.rpartition(".")[0] for s in every_setting()}
+    names = {setting.name.rpartition(".")[0] for setting in every_setting()}
     return frozenset(names | {name.partition(".")[0] for name in names}) - {""}
 
 
-def _walk(section: type[Section], above: str) -> Iterator[SettingKind]:
-    for name, info in section.model_fields.items():
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, Section):
-            yield from _walk(kind, f"{above}{name}.")
-            continue
-        extra = info.json_schema_extra
-        said = extra if isinstance(extra, dict) else {}
-        yield SettingKind(
-            f"{above}{name}",
-            info.description or "",
-            str(said["expected"]),
-            info.default,
-            bool(said["is_size"]),
-        )
+def built(values: Mapping[str, object]) -> Sections:
+    """The sections with these values, by dotted name; the others have their defaults."""
+    sections: Sections = _built(Sections, "", values)
+    return sections
+
+
+def _walk(section: type[Any], above: str) -> Iterator[Setting]:
+    for part in fields(section):
+        name = f"{above}{part.name}"
+        said = _said(part)
+        if said is None:
+            yield from _walk(_section(part), f"{name}.")
+        else:
+            yield Setting(name, said.kind, said.meaning, part.default)
+
+
+def _built(section: type[Any], above: str, values: Mapping[str, object]) -> Any:  # noqa: ANN401 - a section
+    parts: dict[str, object] = {}
+    for part in fields(section):
+        name = f"{above}{part.name}"
+        if _said(part) is None:
+            parts[part.name] = _built(_section(part), f"{name}.", values)
+        elif name in values:
+            parts[part.name] = values[name]
+    return section(**parts)
+
+
+def _said(part: Field[Any]) -> Said | None:
+    """What is said of a setting; None for a section."""
+    return next((said for said in get_args(part.type) if isinstance(said, Said)), None)
+
+
+def _section(part: Field[Any]) -> type[Any]:
+    if not isinstance(part.type, type):
+        raise TypeError(f"{part.name} is neither a setting nor a section")
+    return part.type

@@ -5,11 +5,9 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from pydantic import ValidationError
-
-from forebay.config.kinds import directory_of, is_loopback, shown
+from forebay.config.kinds import is_loopback, masked, read
 from forebay.config.sections import (
     Cache,
     Door,
@@ -20,6 +18,7 @@ from forebay.config.sections import (
     Sections,
     State,
     Stores,
+    built,
     every_setting,
     section_names,
 )
@@ -102,12 +101,12 @@ class Settings:
         """All settings with value and origin; passwords are masked."""
         return tuple(
             Described(
-                kind.name,
-                kind.shown(self._value(kind.name)),
-                self.origin(kind.name),
-                kind.meaning,
+                setting.name,
+                setting.kind.shown(self._value(setting.name)),
+                self.origin(setting.name),
+                setting.meaning,
             )
-            for kind in every_setting()
+            for setting in every_setting()
         )
 
     def warnings(self) -> tuple[str, ...]:
@@ -146,12 +145,12 @@ def load_settings(
     variables = dict(os.environ if environment is None else environment)
     home = variables.get("HOME") or str(Path("~").expanduser())
     path = _file(file, variables, home)
-    plain = frozenset(kind.name for kind in every_setting() if "." not in kind.name)
+    plain = frozenset(setting.name for setting in every_setting() if "." not in setting.name)
     given = {**file_values(path), **environment_values(variables, plain)}
     if data is not None:
         given["data"] = Given(Path(os.path.abspath(data)), "--data")  # noqa: PTH100 - links stay
     _refuse_unknown(given)
-    sections = _validated(given, home)
+    sections = _read(given, home)
     settings = Settings(
         sections, {name: value.origin for name, value in given.items()}, path, variables
     )
@@ -171,7 +170,7 @@ def _file(file: Path | None, variables: Mapping[str, str], home: str) -> Path:
 
 
 def _refuse_unknown(given: Mapping[str, Given]) -> None:
-    known = [kind.name for kind in every_setting()]
+    known = [setting.name for setting in every_setting()]
     sections = section_names()
     for name, value in given.items():
         if name in known or (name in sections and value.value is None):
@@ -184,46 +183,34 @@ def _refuse_unknown(given: Mapping[str, Given]) -> None:
         raise BadConfiguration(subject, f"is no setting{hint}")
 
 
-def _validated(given: Mapping[str, Given], home: str) -> Sections:
-    sections = section_names()
-    values = {name: value.value for name, value in given.items() if name not in sections}
-    try:
-        # First: where all else lies by default.
-        data = directory_of(values.get("data", "~/.local/share/forebay"), home)
-    except ValueError as error:
-        raise _fault("data", given) from error
-    derived: dict[str, object] = {
-        "credentials": "~/.config/forebay/credentials",
+def _read(given: Mapping[str, Given], home: str) -> Sections:
+    settings = {setting.name: setting for setting in every_setting()}
+    values: dict[str, object] = {}
+    for name, value in given.items():
+        setting = settings.get(name)
+        # Where nothing is the default, nothing may be said too.
+        if setting is None or (value.value is None and setting.default is None):
+            continue
+        values[name] = read(setting.kind, value.value, home)
+        if values[name] is None:
+            seen = "nothing" if value.value is None else repr(masked(value.value))
+            raise BadConfiguration(
+                f"{value.origin}: {name}", f"{seen} is not {setting.kind.expected}"
+            )
+    data = values.get("data", Path(home, ".local", "share", "forebay"))
+    return built({**_hanging(Path(str(data)), home), **values})
+
+
+def _hanging(data: Path, home: str) -> dict[str, object]:
+    """The defaults that hang on other settings."""
+    return {
+        "data": data,
+        "credentials": Path(home, ".config", "forebay", "credentials"),
         "cache.directory": data / "shelf",
         "logs.directory": data / "logs",
         "state.url": f"sqlite:///{data / 'state' / 'state.db'}",
         "state.master_key": str(data / "master.key"),
     }
-    everything = _nested({**derived, **values, "data": data})
-    try:
-        return Sections.model_validate(everything, context={"home": home})
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise _fault(where, given) from error
-
-
-def _nested(values: Mapping[str, object]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for name, value in values.items():
-        *above, last = name.split(".")
-        here = nested
-        for part in above:
-            here = here.setdefault(part, {})
-        here[last] = value
-    return nested
-
-
-def _fault(where: str, given: Mapping[str, Given]) -> BadConfiguration:
-    """What to say about the value at `where`, which begins with the name of a setting."""
-    kind = next(kind for kind in every_setting() if f"{where}.".startswith(f"{kind.name}."))
-    value = given[kind.name]
-    seen = "nothing" if value.value is None else repr(shown(value.value))
-    return BadConfiguration(f"{value.origin}: {kind.name}", f"{seen} is not {kind.expected}")
 
 
 def _doors(sections: Sections) -> Iterator[tuple[str, Door]]:

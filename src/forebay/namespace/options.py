@@ -267,14 +267,21 @@ class OptionValues:
 
     @property
     def store_texts(self) -> Mapping[str, str]:
-        """The texts given for this kind of store, references followed, the common ones apart."""
-        names = {option.name for option in OF_SCHEME[self.scheme]}
-        return {name: text for name, text in self._texts.items() if name in names}
+        """What was given for this kind of store, as texts; durations in seconds, as in `0.5s`.
+
+        References are followed, and the common options are left out.
+        """
+        names = [o.name for o in OF_SCHEME[self.scheme] if o.name in self._values]
+        return {name: _plain(self._texts[name], self._values[name]) for name in names}
 
     @property
     def of_store(self) -> tuple[tuple[str, str], ...]:
         """All that makes one opened store differ from another of the same root. Has secrets."""
         return tuple(sorted((n, t) for n, t in self._texts.items() if n != SYNC.name))
+
+
+def _plain(text: str, value: object) -> str:
+    return f"{value.total_seconds():.15g}s" if isinstance(value, timedelta) else text
 
 
 def known_options(scheme: Scheme) -> tuple[Option[Any], ...]:

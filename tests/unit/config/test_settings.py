@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forebay.config.kinds import Share
-from forebay.config.sections import every_setting
+from forebay.config.sections import Setting, every_setting
 from forebay.config.settings import Settings, load_settings
 from forebay.model.errors import BadConfiguration
 from forebay.namespace.options import Sync
@@ -238,10 +238,18 @@ def test_certificate_and_key_are_given_together() -> None:
         load_settings(environment={**HOME, "FOREBAY_DOORS__S3__TLS_CERTIFICATE": "/c"})
 
 
-@pytest.mark.parametrize("kind", every_setting(), ids=lambda kind: kind.name)
-def test_each_setting_says_what_it_means_and_what_is_expected(kind: object) -> None:
-    assert kind.meaning.endswith(".")  # type: ignore[attr-defined]
-    assert kind.expected  # type: ignore[attr-defined]
+@pytest.mark.parametrize("setting", every_setting(), ids=lambda setting: setting.name)
+def test_each_setting_says_what_it_means_and_what_is_expected(setting: Setting) -> None:
+    assert setting.meaning.endswith(".")
+    assert setting.kind.expected
+    if setting.default_text:
+        assert setting.kind.read(setting.default_text, "/home/someone") == setting.default
+
+
+def test_nothing_may_be_said_where_nothing_is_the_default(tmp_path: Path) -> None:
+    file = written(tmp_path, "root:\n  uri: null\n")
+
+    assert load_settings(file, environment=HOME).root.uri is None
 
 
 def test_what_is_shown_can_be_given(tmp_path: Path) -> None:

@@ -45,6 +45,12 @@ def test_values_are_read_by_their_types() -> None:
     assert values.store_texts == {"endpoint": "http://127.0.0.1:9000/", "path_style": "false"}
 
 
+def test_a_store_is_told_durations_in_seconds() -> None:
+    values = o.read_options(Scheme.HDFS, {"deadline": "1m", "stall": "500ms", "sync": "never"})
+
+    assert values.store_texts == {"deadline": "60s", "stall": "0.5s"}
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

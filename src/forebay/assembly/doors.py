@@ -182,6 +182,8 @@ class Doors:
             node=self.facts,
             settings=self._described,
             audit=rooms.audit_log,
+            access_log=rooms.access_log,
+            counters=rooms.counters,
             exposition=Exposition(rooms.counters, [rooms.access_log.samples, reports.samples]),
             is_ready=lambda: self._ready,
             endpoint=next(bound.url for bound in self._bound if bound.name == "s3"),

@@ -279,7 +279,7 @@ def _ls_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         "dir" if is_directory else "file",
         "" if is_directory else shown_bytes(entry["size"]),
-        entry["modified_at"] or "",
+        (entry["modified_at"] or "")[:19].replace("T", " "),
         shown_seconds(entry["age_seconds"]),
         entry["path"] + ("/" if is_directory and entry["path"] != "/" else ""),
     )

@@ -50,8 +50,8 @@ def list_(context: typer.Context, json: Json = False) -> None:
             (
                 key["key_id"],
                 " ".join(key["grants"]),
-                key["created_at"],
-                key["revoked_at"] or "",
+                key["created_at"][:19],
+                (key["revoked_at"] or "")[:19],
                 key["description"],
             )
             for key in keys

@@ -19,8 +19,17 @@ from rich.table import Table
 
 from forebay.model.errors import ForebayError
 
-OUT: Final = Console(highlight=False, soft_wrap=True)
-ERR: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+UNFOLDED: Final = 10_000
+"""Columns of a terminal that is none: what a program reads is not folded."""
+
+
+def _console(*, is_terminal: bool, stderr: bool = False) -> Console:
+    width = None if is_terminal else UNFOLDED
+    return Console(stderr=stderr, highlight=False, width=width)
+
+
+OUT: Final = _console(is_terminal=sys.stdout.isatty())
+ERR: Final = _console(is_terminal=sys.stderr.isatty(), stderr=True)
 
 JSON = typer.Option("--json", help="Print JSON instead of a table.")
 
@@ -55,12 +64,12 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
 
 def said(sentence: str) -> None:
     """Print one plain line."""
-    OUT.print(_plain(sentence), markup=False)
+    OUT.print(_plain(sentence), soft_wrap=True)
 
 
 def warned(sentence: str) -> None:
     """Print one line beside the output."""
-    ERR.print(f"[yellow]note:[/] {_plain(sentence)}")
+    ERR.print(f"[yellow]note:[/] {_plain(sentence)}", soft_wrap=True)
 
 
 def failed(error: ForebayError, *, in_json: bool) -> None:
@@ -68,8 +77,8 @@ def failed(error: ForebayError, *, in_json: bool) -> None:
     if in_json:
         as_json({"error": dict(error.facts())})
         return
-    ERR.print(f"[bold red]error[/] ({error.code}): {_plain(str(error))}")
-    ERR.print(f"  {_plain(error.advice)}")
+    ERR.print(f"[bold red]error[/] ({error.code}): {_plain(str(error))}", soft_wrap=True)
+    ERR.print(f"  {_plain(error.advice)}", soft_wrap=True)
 
 
 def progress() -> Progress:

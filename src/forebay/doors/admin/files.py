@@ -1,6 +1,7 @@
 """Files of the lake over the admin API."""
 
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -82,7 +83,7 @@ async def content(
         raise
     headers = {"content-length": str(len(span)), "etag": file.status.etag}
     return StreamingResponse(
-        _bytes_of(file, span), headers=headers, media_type="application/octet-stream"
+        _bytes_of(request, file, span), headers=headers, media_type="application/octet-stream"
     )
 
 
@@ -219,12 +220,46 @@ def generation_of(text: str) -> Generation:
         raise BadRange(text, "is no generation: 32 hex digits") from error
 
 
-async def _bytes_of(file: OpenFile, span: ByteRange) -> AsyncIterator[bytes]:
+async def _bytes_of(request: Request, file: OpenFile, span: ByteRange) -> AsyncIterator[bytes]:
+    begun = time.time()
+    status = 500
     try:
         async for chunk in file.stream(span):
             yield chunk
+        status = 200
     finally:
         file.close()
+        _count(request, file, span, status, begun)
+
+
+def _count(request: Request, file: OpenFile, span: ByteRange, status: int, begun: float) -> None:
+    """Count what was read, as every door does."""
+    services = services_of(request)
+    seconds = time.time() - begun
+    path = file.status.path.text
+    services.counters.operation("admin", "content").read(
+        status, seconds, file.from_cache, file.from_store
+    )
+    mount = services.counters.mount_of(path)
+    if mount is not None:
+        mount.bytes_from_cache += file.from_cache
+        mount.bytes_from_store += file.from_store
+    services.access_log.note(
+        (
+            begun,
+            "admin",
+            caller_of(request).key_id,
+            "content",
+            path,
+            span.start,
+            span.end,
+            status,
+            file.from_cache,
+            file.from_store,
+            seconds,
+            request.state.request_id,
+        )
+    )
 
 
 async def _told(

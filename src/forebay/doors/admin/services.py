@@ -6,7 +6,9 @@ from typing import Any, Protocol
 
 from forebay.doors.admin.access import AdminAccess
 from forebay.files.files import Files
+from forebay.metrics.access_log import AccessLog
 from forebay.metrics.audit_log import AuditLog
+from forebay.metrics.counters import Counters
 from forebay.metrics.exposition import Exposition
 from forebay.namespace.mounts import Mount
 from forebay.namespace.registry import Namespace
@@ -52,6 +54,8 @@ class AdminServices:
         node: facts of the node, for `forebay status`.
         settings: the settings in force, as they may be shown.
         audit: the audit log.
+        access_log: the access log.
+        counters: what the doors did.
         exposition: the numbers for Prometheus.
         is_ready: whether reads can be served.
         endpoint: the URL of the S3 door, for credentials files.
@@ -69,6 +73,8 @@ class AdminServices:
     node: Callable[[], Mapping[str, Any]]
     settings: Callable[[], Sequence[Mapping[str, str]]]
     audit: AuditLog
+    access_log: AccessLog
+    counters: Counters
     exposition: Exposition
     is_ready: Callable[[], bool]
     endpoint: str

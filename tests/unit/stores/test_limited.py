@@ -13,7 +13,7 @@ from forebay.model.status import FileStatus
 from forebay.stores.contract import WriteOptions, pieces, read
 from forebay.stores.limited import Budget, Limits, limited
 from forebay.stores.memory import MemoryStore
-from forebay.stores.wrapped import Verb
+from forebay.stores.wrapped import Verb, closing
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty import Fault, FaultyStore
 
@@ -57,6 +57,17 @@ async def test_a_stream_gives_its_connection_back_when_it_is_closed() -> None:
     assert not waiting.done()
     await stream.aclose()  # type: ignore[attr-defined]
     assert (await waiting).size == status.size
+
+
+async def test_a_stream_that_is_given_up_is_closed_at_once() -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    stream = chunks()
+    async with closing(stream):
+        assert await anext(stream) == b"one"
+    assert await anext(stream, None) is None
 
 
 async def test_a_failed_call_gives_its_connection_back() -> None:

@@ -27,7 +27,7 @@ from forebay.model.errors import (
 )
 from forebay.model.paths import STORE_ROOT, StoreKey
 from forebay.model.ranges import whole
-from forebay.model.status import order_of
+from forebay.model.status import from_milliseconds, order_of
 from forebay.stores.contract import Store, WriteOptions, pieces, read
 from forebay.stores.local_files.descriptors import Descriptor, obtained, to_its_end
 from forebay.stores.local_files.store import LocalFilesStore
@@ -207,9 +207,11 @@ async def test_a_replaced_file_is_read_on_in_its_old_generation(store: Store) ->
 
 
 async def test_contents_written_in_one_moment_have_their_own_fingerprints(root: Path) -> None:
-    store = LocalFilesStore(root, clock=lambda: 1_700_000_000_000_000_000)
-    seen = {(await store.write(A, pieces(b"same"), PLAIN)).fingerprint for _ in range(20)}
-    assert len(seen) == 20
+    moment = 1_700_000_000_000_000_000
+    store = LocalFilesStore(root, clock=lambda: moment)
+    written = [await store.write(A, pieces(b"same"), PLAIN) for _ in range(20)]
+    assert len({status.fingerprint for status in written}) == 20
+    assert {status.modified_at for status in written} == {from_milliseconds(moment // 1_000_000)}
 
 
 # --- what is aside
@@ -255,10 +257,18 @@ async def test_uploads_go_on_in_another_process(root: Path) -> None:
 
 
 @pytest.mark.parametrize("upload_id", ["..", "../tmp", "", ".", "a/b", "A" * 32, "0" * 31])
-async def test_what_is_no_upload_id_never_becomes_a_name(store: Store, upload_id: str) -> None:
+async def test_what_is_no_upload_id_never_becomes_a_name(
+    root: Path, store: Store, upload_id: str
+) -> None:
+    # Whoever gets out of the directory of uploads finds what looks like one.
+    for folder in (root, root / ".forebay", root / ".forebay" / "tmp", root / ".forebay/mpu/a/b"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "session.json").write_text('{"key": "a", "started_at": 0}')
+    (root / ".forebay" / "mpu" / "session.json").write_text('{"key": "a", "started_at": 0}')
     with pytest.raises(UploadMissing):
         await store.list_parts(A, upload_id)
     await store.abort_upload(A, upload_id)
+    assert (root / ".forebay" / "tmp" / "session.json").exists()
 
 
 # --- the directory itself
@@ -308,6 +318,16 @@ async def test_a_large_directory_is_sorted_once_and_seen_fresh(root: Path) -> No
     expected = [f"{number:04d}" for number in range(2000)]
     expected[1500] = "1500-new"
     assert found == expected
+
+
+async def test_a_change_in_the_same_tick_as_a_listing_is_seen(root: Path) -> None:
+    (root / "a").touch()
+    os.utime(root, ns=(10**18, 10**18))
+    store = LocalFilesStore(root, clock=lambda: 10**18 + 1_000_000)
+    assert len((await store.list(STORE_ROOT)).entries) == 1
+    (root / "b").touch()
+    os.utime(root, ns=(10**18, 10**18))
+    assert len((await store.list(STORE_ROOT)).entries) == 2
 
 
 # --- trouble

@@ -277,3 +277,13 @@ class Client:
             return self.socket.recv(1) == b""
         except ConnectionError:
             return True
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    """Whether it becomes true in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False

@@ -274,6 +274,8 @@ class FakeShelf:
         self.entries: dict[bytes, FakeShelfEntry] = {}
         self.is_cold = False
         self.is_damaged = False
+        self.damaged_after: float = float("inf")
+        self.always_resident = False
         self.verified = 0
 
     def put(
@@ -295,7 +297,7 @@ class FakeShelf:
 
     def resident(self, handle: Handle, offset: int, count: int) -> bool:
         """See `Shelf`."""
-        return not self.is_cold and is_resident(handle, offset, count)
+        return self.always_resident or (not self.is_cold and is_resident(handle, offset, count))
 
     def verify_cold(
         self, entry: Entry, handle: Handle, offset: int, at: int, count: int
@@ -303,7 +305,7 @@ class FakeShelf:
         """See `Shelf`."""
         del entry, at
         self.verified += 1
-        if self.is_damaged:
+        if self.is_damaged or self.verified > self.damaged_after:
             return None
         path = Path(f"/proc/self/fd/{handle.fd}")
         return path.read_bytes()[offset : offset + count]

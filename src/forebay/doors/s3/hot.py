@@ -116,10 +116,12 @@ class HotProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
         super().connection_made(transport)
+        plain = self.scheme == "http"
         # No bytes are kept in memory beyond those of one piece: a slow reader costs nothing.
-        transport.set_write_buffer_limits(0)
+        # A TLS transport with the limit 0 would pause writing when it is empty, and stay so.
+        transport.set_write_buffer_limits(0 if plain else 1, 0)
         self.cycle = self._hot  # type: ignore[assignment]
-        self.outlet = Outlet(transport, self.flow, self._move, plain=self.scheme == "http")
+        self.outlet = Outlet(transport, self.flow, self._move, plain=plain)
         self._move()
         self._idle_timer = self.loop.call_later(self._options.idle_seconds, self._look)
 
@@ -133,6 +135,14 @@ class HotProtocol(HttpToolsProtocol):
             self._note(self._hit, 0 if self._extent is None else self._extent[2])
         self._hit = self._extent = None
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """The client sends no more, but may wait for its answers: the last one ends it."""
+        cycle = self.cycle
+        if cycle.response_complete or cycle.more_body or not self.outlet.plain:
+            return None
+        cycle.keep_alive = False
+        return True
 
     def shutdown(self) -> None:
         """End the connection as soon as its requests are answered."""

@@ -49,7 +49,8 @@ def test_nothing_prints_but_the_command_line(module: Path) -> None:
 
 @pytest.mark.parametrize("module", FULL_MODULES, ids=name_of)
 def test_only_config_reads_the_environment(module: Path) -> None:
-    if module.parent.name == "config":
+    # The client finds its node by itself, in whatever program it is used, in one module.
+    if module.parent.name == "config" or name_of(module) == "client/place.py":
         return
     reads = [
         node

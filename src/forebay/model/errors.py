@@ -349,7 +349,8 @@ def every_error() -> list[type[ForebayError]]:
     while waiting:
         error = waiting.pop(0)
         found.append(error)
-        waiting.extend(error.__subclasses__())
+        # Rooms may refine an error for their callers; the tree is what is drawn above.
+        waiting.extend(kind for kind in error.__subclasses__() if kind.__module__ == __name__)
     return found
 
 

@@ -177,6 +177,16 @@ class Shelf:
             os.close(self._lock)
             self._lock = None
 
+    def abandon(self) -> None:
+        """In a forked child: let go of the environments, which are the parent's, unclosed.
+
+        Closing them would take the parent's place in LMDB's table of readers. Nothing of it may be
+        used afterwards; the child may open the shelf for itself.
+        """
+        self._writers = None
+        for held in ("names", "blocks", "_names", "_blocks"):
+            self.__dict__.pop(held, None)
+
     @property
     def _writer(self) -> tuple[NamesWriter, BlocksWriter]:
         if self._writers is None:

@@ -37,7 +37,8 @@ class Tally:
         directory.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            os.ftruncate(descriptor, _FILE_BYTES)
+            # Not a hole: a write into one on a full disk would end this process.
+            os.posix_fallocate(descriptor, 0, _FILE_BYTES)
             self._map = mmap.mmap(descriptor, _FILE_BYTES)
         finally:
             os.close(descriptor)

@@ -123,7 +123,7 @@ class Fill:
         self._spawn = owner.spawn
         self._left = owner.left
         self._segments: dict[int, LiveSegment] = {}
-        self._openings: dict[int, asyncio.Future[LiveSegment]] = {}
+        self._openings: dict[int, asyncio.Future[None]] = {}
         self._queue: deque[Flight] = deque()
         self._queue_ahead: deque[Flight] = deque()
         self._flying = 0
@@ -162,17 +162,17 @@ class Fill:
 
     async def segment(self, number: int) -> LiveSegment:
         """The live segment; opened, and verified if need be, once for all who ask."""
-        segment = self.live(number)
-        if segment is not None:
-            return segment
-        opening = self._openings.get(number)
-        if opening is None:
-            opening = asyncio.get_running_loop().create_future()
-            self._openings[number] = opening
-            self._spawn(self._open_segment(number, opening))
-        return await asyncio.shield(opening)
+        # Whoever waits wakes a little later: by then it may have been evicted again.
+        while (segment := self.live(number)) is None:
+            opening = self._openings.get(number)
+            if opening is None:
+                opening = asyncio.get_running_loop().create_future()
+                self._openings[number] = opening
+                self._spawn(self._open_segment(number, opening))
+            await asyncio.shield(opening)
+        return segment
 
-    async def _open_segment(self, number: int, opening: "asyncio.Future[LiveSegment]") -> None:
+    async def _open_segment(self, number: int, opening: "asyncio.Future[None]") -> None:
         try:
             segment = await self._make_segment(number)
         except BaseException as error:
@@ -184,7 +184,7 @@ class Fill:
         else:
             self._trim()
             self._segments[number] = segment
-            opening.set_result(segment)
+            opening.set_result(None)
         finally:
             del self._openings[number]
 

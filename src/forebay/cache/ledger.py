@@ -60,6 +60,7 @@ class Ledger:
         self._commits: dict[LiveSegment, _Commit] = {}
         self._committer: asyncio.Task[None] | None = None
         self._evicting = asyncio.Lock()
+        self._committing = asyncio.Lock()
 
     def new_file(self) -> int:
         """A number for a segment file, which none had and none will have again."""
@@ -289,6 +290,11 @@ class Ledger:
             await self._commit()
 
     async def _commit(self) -> None:
+        # One at a time: what a file is counted with builds on the commit before.
+        async with self._committing:
+            await self._commit_what_waits()
+
+    async def _commit_what_waits(self) -> None:
         commits, self._commits = self._commits, {}
         batch = [
             _entered(segment, commit) for segment, commit in commits.items() if not segment.dropped

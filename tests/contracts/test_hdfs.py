@@ -8,13 +8,23 @@ from forebay.stores.contract import Store
 from forebay.stores.hdfs.address import HdfsOptions
 from forebay.stores.hdfs.store import open_hdfs
 from testbed.hdfs import Hdfs
+from testbed.hdfs import HdfsOptions as ClusterOptions
 from tests.contracts.store_contract import Outsider, StoreContract
 
 
 @pytest.fixture(scope="module")
 def whole_hdfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hdfs]:
-    """A cluster of this module's own, because its root is emptied for each test."""
-    with Hdfs(tmp_path_factory.mktemp("whole-hdfs")) as cluster:
+    """A cluster of this module's own, because its root is emptied for each test.
+
+    Its pages are small, so that nearly every listing takes several.
+    """
+    settings = {
+        "dfs.ls.limit": "3",
+        # A DataNode waits this long before it asks again whether a file is closed.
+        "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "20",
+    }
+    directory = tmp_path_factory.mktemp("whole-hdfs")
+    with Hdfs(directory, ClusterOptions(settings=settings)) as cluster:
         yield cluster
 
 

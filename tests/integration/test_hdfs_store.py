@@ -388,6 +388,17 @@ async def test_all_that_is_ours_is_below_home_and_nothing_stays(hdfs: Hdfs, key:
             assert left["FileStatuses"]["FileStatus"] == []
 
 
+async def test_who_may_not_write_below_forebay_is_told_of_home(hdfs: Hdfs, key: StoreKey) -> None:
+    owner = await open_hdfs(options_of(hdfs))
+    await put(owner, key, b"old")
+    await owner.close()
+    options = HdfsOptions(options_of(hdfs).authority, "stranger", (hdfs.webhdfs,))
+    opened = await open_hdfs(options)
+    with pytest.raises(StoreRefused, match="'home'"):
+        await put(opened, key, b"new")
+    await opened.close()
+
+
 async def _stalled() -> AsyncIterator[bytes]:
     yield b"half"
     await asyncio.Event().wait()

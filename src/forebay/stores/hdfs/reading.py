@@ -17,7 +17,14 @@ from typing import TypeVar
 
 from hdfs_native import FileReader
 
-from forebay.model.errors import FileMissing, GenerationGone, StoreAway, StoreLied, Unsupported
+from forebay.model.errors import (
+    FileMissing,
+    GenerationGone,
+    StoreAway,
+    StoreLied,
+    StoreRefused,
+    Unsupported,
+)
 from forebay.model.ranges import ByteRange
 from forebay.model.status import FileStatus
 from forebay.stores.contract import Chunk
@@ -148,7 +155,8 @@ async def _opened(native: Native, status: FileStatus) -> FileReader | None:
         return None
     try:
         return await native.open(f"/.reserved/.inodes/{file_id}")
-    except FileMissing:
+    except (FileMissing, StoreRefused):
+        # By its name it may be found, or refused under its name.
         return None
 
 

@@ -12,6 +12,7 @@ from forebay.model.errors import (
     ForebayError,
     NotAFile,
     StoreLied,
+    StoreRefused,
 )
 from forebay.model.paths import StoreKey
 from forebay.model.status import FileStatus
@@ -52,14 +53,19 @@ class Aside:
         Raises:
             StoreLied: the body has not `size` bytes, or HDFS has not what we sent.
         """
-        await self._make_home()
+        try:
+            await self._make_home()
+        except StoreRefused as problem:
+            raise self._refused(key, problem) from problem
         path = own_path(self._home, "tmp", self._fresh_name())
         try:
             counted = _Counted(key, body, size)
             await self._send(path, counted.pieces(), size)
             status = must_have(await self.status(key, path), counted.length)
-        except BaseException:
+        except BaseException as problem:
             self.drop(path)
+            if isinstance(problem, StoreRefused):
+                raise self._refused(key, problem) from problem
             raise
         return path, status
 
@@ -111,6 +117,14 @@ class Aside:
     async def close(self) -> None:
         """Wait until what was dropped is gone."""
         await asyncio.gather(*self._sweeping)
+
+    def _refused(self, key: StoreKey, problem: StoreRefused) -> StoreRefused:
+        place = own_path(self._home)
+        return StoreRefused(
+            key,
+            f"files are made below {place} first, and there: {problem.reason}; the mount option "
+            "'home' names another directory to make .forebay in",
+        )
 
     async def _sweep(self, path: str) -> None:
         try:

@@ -48,12 +48,16 @@ class Cache(RuleBasedStateMachine):
         return self.loop.run_until_complete(asyncio.wait_for(work, 60))
 
     def teardown(self) -> None:
-        for file, _, _ in self.open:
-            file.close()
+        self.run(self.close_all())
         self.run(self.stack.aclose())
         self.run(self.loop.shutdown_asyncgens())
         self.loop.close()
         self.directory.cleanup()
+
+    async def close_all(self) -> None:
+        for file, _, _ in self.open:
+            file.close()
+        self.open.clear()
 
     @rule(name=names, start=places, count=some.integers(1, 2 * MIB))
     def read(self, name: str, start: int, count: int) -> None:
@@ -120,9 +124,7 @@ class Cache(RuleBasedStateMachine):
 
     @rule(damage=some.booleans(), at=places)
     def end_and_start_again(self, damage: bool, at: int) -> None:
-        for file, _, _ in self.open:
-            file.close()
-        self.open.clear()
+        self.run(self.close_all())
         self.run(self.cache.keeper.flush())
         if damage:
             for held in self.cache.shelf.blocks.files():
@@ -154,5 +156,5 @@ class Cache(RuleBasedStateMachine):
             assert self.cache.keeper.usage().entered == held
 
 
-Cache.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+Cache.TestCase.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
 TestCache = Cache.TestCase

@@ -2,12 +2,14 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from testbed.hdfs import Hdfs
 from testbed.postgres import Postgres
 from testbed.seaweed import Seaweed
+from tests.fakes.running_node import RunningNode
 
 pytest_plugins = ["testbed.no_skips"]
 
@@ -31,6 +33,26 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A database server, for tests that neither kill nor freeze it."""
     with Postgres(tmp_path_factory.mktemp("postgres")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    """A node with local files at /files, for tests that only add files and keys of their own."""
+    node = RunningNode(tmp_path_factory.mktemp("node"))
+    node.start()
+    try:
+        node.must("fs", "mount", "/files", f"file://{node.lake}", "--option", "sync=always")
+        yield node
+    finally:
+        node.stop()
+
+
+@pytest.fixture
+def own_node(tmp_path: Path) -> Iterator[RunningNode]:
+    """A node of the test's own, not started yet."""
+    node = RunningNode(tmp_path)
+    yield node
+    node.stop()
 
 
 @pytest.fixture

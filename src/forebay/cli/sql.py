@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from forebay.cli.connection import Node
 from forebay.cli.options import Invocation, invocation
 from forebay.cli.screen import as_json, said, table
-from forebay.model.errors import BadInput, NotADirectory, Unsupported
+from forebay.config.credentials import read_key
+from forebay.model.errors import BadInput, BadKey, NotADirectory, Unsupported
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+    from forebay.client.filesystem import ForebayFileSystem
 
 MOST_ROWS: Final = 1000
 ACCESS_COLUMNS: Final = {
@@ -58,6 +60,9 @@ def sql(
         list[str] | None,
         typer.Option("--tables", "-t", help="A lake directory whose directories become tables."),
     ] = None,
+    profile: Annotated[
+        str, typer.Option("--profile", help="The profile of the credentials file to read with.")
+    ] = "default",
     form: Annotated[Form, typer.Option("--format", help="How rows are written.")] = Form.TABLE,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
@@ -67,30 +72,34 @@ def sql(
     files are tables by their names. System tables: forebay.access_log, forebay.mounts.
     """
     call = invocation(context)
-    connection = _connect(call)
+    connection, lake = _connect(call, profile)
     for directory in tables or []:
-        _add_tables(connection, call.node(), directory)
+        _add_tables(connection, lake, directory)
     _add_system_tables(connection, call)
     write_answers(_run(connection, query), Form.JSON if json else form)
 
 
-def _connect(call: Invocation) -> "DuckDBPyConnection":
+def _connect(call: Invocation, profile: str) -> tuple["DuckDBPyConnection", "ForebayFileSystem"]:
     try:
         import duckdb  # noqa: PLC0415 - an extra: only who asks for SQL needs it
     except ImportError as error:
         raise Unsupported("sql", "needs DuckDB: pip install 'forebay[sql]'") from error
     from forebay.client.filesystem import ForebayFileSystem  # noqa: PLC0415
 
+    settings = call.settings()
+    key = read_key(settings.credentials, profile)
+    if key is None:
+        raise BadKey(profile, f"no such profile in {settings.credentials}; name one by --profile")
+    lake = ForebayFileSystem(data=str(settings.data), key=key[0], secret=key[1])
     connection = duckdb.connect()
-    connection.register_filesystem(ForebayFileSystem(data=str(call.settings().data)))
-    return connection
+    connection.register_filesystem(lake)
+    return connection, lake
 
 
-def _add_tables(connection: "DuckDBPyConnection", node: Node, directory: str) -> None:
+def _add_tables(
+    connection: "DuckDBPyConnection", lake: "ForebayFileSystem", directory: str
+) -> None:
     """Make a view of every directory of Parquet files directly below `directory`."""
-    from forebay.client.filesystem import ForebayFileSystem  # noqa: PLC0415
-
-    lake = ForebayFileSystem(data=str(node.socket.parent))
     files: dict[str, list[str]] = {}
     base = directory.rstrip("/") + "/"
     for entry in lake.find(directory, detail=False):

@@ -1,5 +1,6 @@
 """The credentials file: access keys as AWS profiles, for their owner alone."""
 
+import configparser
 import os
 import re
 from collections.abc import Mapping
@@ -79,3 +80,20 @@ def _replace(file: Path, text: str) -> None:
         writing.flush()
         os.fsync(writing.fileno())
     aside.rename(file)
+
+
+def read_key(file: Path, profile: str) -> tuple[str, str] | None:
+    """Key id and secret of `[profile]`, or None if there is no such profile.
+
+    Raises:
+        BadConfiguration: the file cannot be read.
+    """
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(file.read_text(encoding="utf-8") if file.exists() else "")
+        found = parser[profile]
+        return found["aws_access_key_id"], found["aws_secret_access_key"]
+    except KeyError:
+        return None
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise BadConfiguration(file, f"cannot be read: {error}") from error

@@ -8,7 +8,6 @@ import typer
 from forebay.cli.options import Invocation, invocation
 from forebay.cli.screen import JSON, OUT, as_json, said
 from forebay.model.errors import NodeAway
-from forebay.reports.bundle import write_bundle
 from forebay.reports.doctor import Finding, examine_host
 
 
@@ -30,6 +29,8 @@ def doctor(
     except NodeAway as away:
         findings.append(Finding("node", "wrong", str(away), away.advice).described())
     if bundle is not None:
+        from forebay.reports.bundle import write_bundle  # noqa: PLC0415 - seldom wanted
+
         settings = call.settings()
         write_bundle(bundle, findings, settings.described(), settings.logs.directory)
         said(f"wrote {bundle}")

@@ -246,7 +246,7 @@ def _download(node: Node, entry: Mapping[str, Any], place: Path, *, force: bool)
         with aside.open("xb") as file:
             query = {"path": entry["path"], "generation": entry["generation"]}
             with node.stream("GET", "/v1/fs/content", **query) as answer:
-                for piece in answer.iter_raw(TURN):
+                while piece := answer.read(TURN):
                     file.write(piece)
                     size += len(piece)
                     yield len(piece)
@@ -261,7 +261,7 @@ def _download(node: Node, entry: Mapping[str, Any], place: Path, *, force: bool)
 
 def _pour(node: Node, path: str, start: int | None, end: int | None) -> None:
     with node.stream("GET", "/v1/fs/content", path=path, start=start, end=end) as answer:
-        for piece in answer.iter_raw(TURN):
+        while piece := answer.read(TURN):
             sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
 

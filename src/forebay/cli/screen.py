@@ -3,21 +3,16 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 
 from forebay.model.errors import ForebayError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 UNFOLDED: Final = 10_000
 """Columns of a terminal that is none: what a program reads is not folded."""
@@ -81,8 +76,17 @@ def failed(error: ForebayError, *, in_json: bool) -> None:
     ERR.print(f"  {_plain(error.advice)}", soft_wrap=True)
 
 
-def progress() -> Progress:
+def progress() -> "Progress":
     """A progress bar with bytes, rate and time left; silent where nobody watches."""
+    from rich.progress import (  # noqa: PLC0415 - only long work shows one
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -10,41 +10,45 @@ from pathlib import Path
 
 import pytest
 
-from fakes.content_store import ContentStore
-from fakes.small_cache import MIB, a_cache
 from forebay.model.paths import StoreKey
 from forebay.model.status import Kind
 from forebay.shelf.names import NameRecord
 from forebay.shelf.names_writer import Put
 from forebay.shelf.reader import ShelfReader
+from forebay.shelf.shelf import Shelf
 from forebay.shelf.snapshot import MountPoint, MountSnapshot
+from tests.fakes.content_store import ContentStore
+from tests.fakes.small_cache import MIB, a_cache
 
 _ROOT = Path(__file__).parents[2]
 
 
 def a_reader(directory: Path, seed: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "fakes.reading_child", str(directory), str(seed)],
+        [sys.executable, "-m", "tests.fakes.reading_child", str(directory), str(seed)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": f"{_ROOT}/tests:{_ROOT}/src"},
+        env={**os.environ, "PYTHONPATH": f"{_ROOT}:{_ROOT}/src"},
     )
+
+
+def remember_all(shelf: Shelf, store: ContentStore) -> None:
+    """Mount the store, and let the index know its files."""
+    mount = MountPoint("/lake", store.identity.text, "", None)
+    shelf.names_writer.publish(MountSnapshot([mount]))
+    for number in range(30):
+        status, generation = store.put(f"f{number}", 300_000 + number)
+        record = NameRecord(Kind.FILE, status.size, 0, 1, generation.raw, status.fingerprint.text)
+        shelf.names_writer.write([Put(store.identity, StoreKey(f"f{number}"), record)])
 
 
 @pytest.mark.slow
 async def test_readers_never_see_a_wrong_byte_while_segments_are_evicted(tmp_path: Path) -> None:
     store = ContentStore(piece=64 << 10)
-    chance = random.Random(1)
+    chance = random.Random(1)  # noqa: S311 - a seeded load
     async with a_cache(tmp_path, quota=4 * MIB, range_bytes=MIB // 2) as cache:
-        mount = MountPoint("/lake", store.identity.text, "", None)
-        cache.shelf.names_writer.publish(MountSnapshot([mount]))
-        for number in range(30):
-            status, generation = store.put(f"f{number}", 300_000 + number)
-            record = NameRecord(
-                Kind.FILE, status.size, 0, 1, generation.raw, status.fingerprint.text
-            )
-            cache.shelf.names_writer.write([Put(store.identity, StoreKey(f"f{number}"), record)])
+        remember_all(cache.shelf, store)
         own = ShelfReader(cache.shelf, bytes.decode, time.time, descriptors=8)
         children = [a_reader(tmp_path, seed) for seed in range(2)]
         until = time.monotonic() + 8

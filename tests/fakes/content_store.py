@@ -123,24 +123,16 @@ class ContentReader:
         assert self.is_open
         assert span.end <= self.status.size
         store.requests.append((span.start, span.end))
-        wanted = store.version_of(self.status)
         fault = store.fault_in(span)
-        end = span.end
-        if fault == "short":
-            end = span.start + max(len(span) // 2, 1) if len(span) > 1 else span.start
-        if fault == "long":
-            end = span.end + 1000
+        middle = span.start + len(span) // 2
+        end = {"short": middle, "long": span.end + 1000}.get(fault or "", span.end)
         for at in range(span.start, end, store.piece):
-            if not store.gate.is_set():
-                store.free_chunks -= 1
-                if store.free_chunks < 0:
-                    await store.gate.wait()
-            await asyncio.sleep(0)
+            await self._turn()
             version = store.files[self.status.key.text][0]
-            half = at >= span.start + len(span) // 2
-            if store.pinned and version != wanted or (fault == "gone" and half):
+            changed = store.pinned and version != store.version_of(self.status)
+            if changed or (fault == "gone" and at >= middle):
                 raise GenerationGone(self.status.key)
-            if fault == "away" and half:
+            if fault == "away" and at >= middle:
                 raise StoreAway(self.status.key)
             stop = min(at + store.piece, end)
             store.given += stop - at
@@ -148,6 +140,15 @@ class ContentReader:
             chunk = bytearray(content(version, at, stop))
             yield memoryview(chunk)
             chunk[:] = bytes(len(chunk))
+
+    async def _turn(self) -> None:
+        """Wait until the store gives the next chunk."""
+        store = self.store
+        if not store.gate.is_set():
+            store.free_chunks -= 1
+            if store.free_chunks < 0:
+                await store.gate.wait()
+        await asyncio.sleep(0)
 
     async def verify(self) -> None:
         """See the contract."""

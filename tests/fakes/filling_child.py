@@ -1,4 +1,4 @@
-"""A node that does nothing but fill and evict, to be killed: python -m fakes.filling_child DIR SEED."""
+"""A node that only fills and evicts, to be killed: -m tests.fakes.filling_child DIR SEED."""
 
 import asyncio
 import random
@@ -6,11 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-from fakes.content_store import ContentStore
-from fakes.small_cache import MIB, SMALL_SHELF, read_right
 from forebay.cache.keeper import open_keeper
 from forebay.cache.options import CacheOptions
 from forebay.shelf.shelf import open_shelf
+from tests.fakes.content_store import ContentStore
+from tests.fakes.small_cache import MIB, SMALL_SHELF, read_right
 
 FILES = {f"f{number}": (number * 997_001) % (3 * MIB) + 1 for number in range(40)}
 QUOTA = 24 * MIB
@@ -26,7 +26,7 @@ def a_store(*, pinned: bool) -> ContentStore:
 
 async def fill(directory: Path, seed: int) -> None:
     """Read at random, for ever; each byte is compared."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - a seeded load
     store = a_store(pinned=seed % 2 == 0)
     shelf = open_shelf(directory, SMALL_SHELF, write=True, now=time.time)
     options = CacheOptions(QUOTA, free_bytes=0, range_bytes=MIB, commit_seconds=0.002)

@@ -1,4 +1,4 @@
-"""A process that reads a shelf at random and compares: python -m fakes.reading_child DIR SEED."""
+"""A process that reads a shelf at random and compares: -m tests.fakes.reading_child DIR SEED."""
 
 import os
 import random
@@ -6,15 +6,15 @@ import sys
 import time
 from pathlib import Path
 
-from fakes.content_store import content
-from fakes.small_cache import SMALL_SHELF
 from forebay.shelf.reader import ShelfReader
 from forebay.shelf.shelf import open_shelf
+from tests.fakes.content_store import content
+from tests.fakes.small_cache import SMALL_SHELF
 
 
 def read_until_told(directory: Path, seed: int) -> tuple[int, int]:
     """Read until stdin has something to say; how many reads there were, and how many wrong."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - a seeded load
     shelf = open_shelf(directory, SMALL_SHELF, write=False, now=time.time)
     reader = ShelfReader(shelf, bytes.decode, time.time, descriptors=8)
     reads = wrong = 0

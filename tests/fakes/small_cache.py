@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakes.content_store import ContentStore, content
 from forebay.cache.cached_file import CachedFile
 from forebay.cache.keeper import Keeper, open_keeper
 from forebay.cache.options import CacheOptions
-from forebay.cache.pieces import BytesPiece, FilePiece
+from forebay.cache.pieces import BytesPiece, FilePiece, Piece
 from forebay.model.ranges import BLOCK_BYTES
 from forebay.shelf.shelf import Shelf, ShelfOptions, open_shelf
+from tests.fakes.content_store import ContentStore, content
 
 MIB = 1 << 20
 SMALL_SHELF = ShelfOptions(names_bytes=8 * MIB, names_map_bytes=64 * MIB, blocks_map_bytes=64 * MIB)
@@ -42,17 +42,21 @@ class SmallCache:
         return sum(entry.stat().st_blocks * 512 for _, entry in self.shelf.layout.segment_files())
 
 
+def bytes_of_piece(piece: Piece) -> bytes:
+    """The bytes themselves."""
+    match piece:
+        case FilePiece(handle, offset, count):
+            return os.pread(handle.fd, count, offset)
+        case BytesPiece(data):
+            return bytes(data)
+
+
 async def read_right(file: CachedFile, version: int, start: int, end: int) -> bool:
     """Whether what the pieces of [start, end) hold is that version's."""
     at = start
     while at < end:
         piece = await file.piece(at, end - at)
-        match piece:
-            case FilePiece(handle, offset, count):
-                found = os.pread(handle.fd, count, offset)
-            case BytesPiece(data):
-                found = bytes(data)
-        if found != content(version, at, at + piece.count):
+        if bytes_of_piece(piece) != content(version, at, at + piece.count):
             return False
         at += piece.count
     return at == end
@@ -80,7 +84,7 @@ async def a_cache(
 
 def flip_a_bit(shelf: Shelf, file: int, at: int) -> None:
     """Damage a segment file on the disk."""
-    with open(shelf.layout.segment(file), "r+b") as opened:
+    with Path(shelf.layout.segment(file)).open("r+b") as opened:
         opened.seek(at)
         byte = opened.read(1)
         opened.seek(at)

@@ -8,11 +8,11 @@ from hypothesis import settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from fakes.small_cache import SMALL_SHELF
 from forebay.model.ranges import BLOCK_BYTES, block_count
 from forebay.shelf.blocks import HeldFile
 from forebay.shelf.blocks_writer import Confirmed, Entered
 from forebay.shelf.shelf import open_shelf
+from tests.fakes.small_cache import SMALL_SHELF
 
 SIZES = {0: 1, 1: 5 * BLOCK_BYTES, 2: 130 * BLOCK_BYTES + 17}
 segments = some.sampled_from(sorted(SIZES))

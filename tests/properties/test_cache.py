@@ -11,11 +11,11 @@ from hypothesis import settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from fakes.content_store import ContentStore, Fault
-from fakes.small_cache import MIB, SmallCache, a_cache, flip_a_bit, read_right
 from forebay.cache.cached_file import CachedFile
 from forebay.model.errors import GenerationGone, StoreAway, StoreLied
 from forebay.model.ranges import BLOCK_BYTES
+from tests.fakes.content_store import ContentStore, Fault
+from tests.fakes.small_cache import MIB, SmallCache, a_cache, flip_a_bit, read_right
 
 T = TypeVar("T")
 QUOTA = 4 * MIB
@@ -68,16 +68,18 @@ class Cache(RuleBasedStateMachine):
     @rule(chosen=some.lists(some.tuples(names, places), min_size=2, max_size=6))
     def read_at_once(self, chosen: list[tuple[str, int]]) -> None:
         async def all_of_them() -> list[bool]:
-            return await asyncio.gather(
-                *(
-                    self.cache.read(
-                        self.store,
-                        name,
-                        start % self.store.files[name][1],
-                        self.store.files[name][1],
-                        self.store.files[name][0],
+            return list(
+                await asyncio.gather(
+                    *(
+                        self.cache.read(
+                            self.store,
+                            name,
+                            start % self.store.files[name][1],
+                            self.store.files[name][1],
+                            self.store.files[name][0],
+                        )
+                        for name, start in chosen
                     )
-                    for name, start in chosen
                 )
             )
 

@@ -198,6 +198,9 @@ class CachedFile:
         """There is no room: pass the store's bytes on."""
         fill = self._fill
         longest = JOINED_BYTES if fill.is_pinned else FIRST_BYTES
+        segment = fill.live(at // SEGMENT_BYTES)
+        if segment is not None and not segment.readable(at, 1):
+            end = segment.gap(at, end)
         self._bypass = _Bypass(fill, ByteRange(at, min(end, at + longest)))
         data = await self._bypass.next(end - at)
         return self._given_uncached(data)

@@ -146,10 +146,7 @@ class Fill:
         return self.is_idle and not self._segments and self._reader is None
 
     async def end(self) -> None:
-        """The node stops: fail what waits, and let go of everything."""
-        for queue in (self._queue, self._queue_ahead):
-            while queue:
-                self._call_off(queue.popleft())
+        """The node stops: let go of everything."""
         self.readers = 0
         await self.let_go()
 
@@ -272,12 +269,15 @@ class Fill:
     def leave(self) -> None:
         """A reader is gone; with the last one, what has not started does not start."""
         self.readers -= 1
-        if self.readers:
-            return
+        if self.readers == 0:
+            self.call_off()
+            self._left(self)
+
+    def call_off(self) -> None:
+        """Start nothing of what has not started."""
         for queue in (self._queue, self._queue_ahead):
             while queue:
                 self._call_off(queue.popleft())
-        self._left(self)
 
     def _call_off(self, flight: Flight) -> None:
         segment = flight.segment

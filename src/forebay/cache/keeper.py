@@ -12,7 +12,7 @@ from forebay.cache.ledger import Ledger
 from forebay.cache.options import CacheOptions
 from forebay.cache.pieces import BytesPiece
 from forebay.cache.recovery import recover
-from forebay.model.errors import NoRoom
+from forebay.model.errors import ForebayError, NoRoom
 from forebay.model.generation import Generation, StoreIdentity
 from forebay.model.ranges import segment_count
 from forebay.model.status import FileStatus
@@ -241,10 +241,13 @@ class Keeper:
     async def close(self) -> None:
         """Stop all fills, enter what is whole, and end. The shelf can then be closed as clean."""
         self._ticking.cancel()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(self._ticking, *self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        for fill in self._fills.values():
+            fill.call_off()
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(self._ticking, return_exceptions=True)
         for fill in list(self._fills.values()):
             await fill.end()
         self._fills.clear()
@@ -260,7 +263,7 @@ class Keeper:
         while True:
             await asyncio.sleep(1.0)
             # A disk that is in trouble now may work again in a second.
-            with suppress(Exception):
+            with suppress(ForebayError, OSError):
                 await self.tick()
 
     async def _let_go(self, fill: Fill) -> None:

@@ -142,6 +142,13 @@ class LiveSegment:
             return 0
         return min(end, self.start + (first + run) * BLOCK_BYTES) - at
 
+    def gap(self, at: int, end: int) -> int:
+        """Where the next byte that can be read is, at most `end`; `at` itself cannot be read."""
+        first = (at - self.start) // BLOCK_BYTES
+        found = [self.states.find(state, first) for state in _GIVEN]
+        starts = [self.start + block * BLOCK_BYTES for block in found if block >= 0]
+        return min([end, *starts])
+
     def missing(self, start: int, end: int, longest: int) -> Iterator[range]:
         """Runs of at most `longest` blocks of [start, end) that nobody brings yet."""
         first = max(start - self.start, 0) // BLOCK_BYTES

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from forebay.model.errors import ShelfDamaged
+from forebay.model.errors import NodeAway, ShelfDamaged
 from forebay.model.generation import Generation, door_etag
 from forebay.model.ranges import BLOCK_BYTES, SEGMENT_BYTES
 from forebay.model.status import Kind
@@ -242,8 +242,13 @@ class ShelfReader:
         Raises:
             NodeAway: (in a process that only reads) the index is another one and cannot be opened.
         """
-        if self._shelf.renew():
-            self._attach()
+        try:
+            if self._shelf.renew():
+                self._attach()
+        except NodeAway:
+            self._entries.clear()
+            self._descriptors.clear()
+            raise
         for descriptor in self._descriptors:
             mark = self._block_marks[descriptor.slot]
             if mark == descriptor.mark:
@@ -291,11 +296,21 @@ class ShelfReader:
         self._snapshot_mark = NEVER if mark & 1 else mark
         self._entries.clear()
 
-    def _load(self, name: bytes) -> Entry | None:
-        if self._shelf.epoch != self._shelf.opened_epoch and self._shelf.renew():
-            self._attach()
+    def _follow(self) -> bool:
+        """See to it that the index and the mount table are those of now; False: there is none."""
+        shelf = self._shelf
+        if shelf.epoch != shelf.opened_epoch or not shelf.is_open:
+            try:
+                self.sweep()
+            except NodeAway:
+                return False
         if self._name_marks[SNAPSHOT_SLOT] != self._snapshot_mark:
             self._read_snapshot()
+        return True
+
+    def _load(self, name: bytes) -> Entry | None:
+        if not self._follow():
+            return None
         old = self._entries.pop(name, None)
         path = self._path_of(name)
         if path is None:
@@ -354,6 +369,8 @@ class ShelfReader:
             entry._views[0] = entry._view  # noqa: SLF001
 
     def _read_view(self, entry: Entry, number: int, mark: int) -> SegmentView | None:
+        if not self._shelf.is_open:
+            return None
         raw = self._shelf.blocks.raw(SEGMENT_KEY.pack(entry.generation, number))
         if raw is None:
             return None

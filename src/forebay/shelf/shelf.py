@@ -5,6 +5,7 @@ nobody. LMDB takes an environment only once in a process: in the node, the write
 share one `Shelf`.
 """
 
+import errno
 import fcntl
 import mmap
 import os
@@ -17,7 +18,7 @@ from typing import Final, NamedTuple
 
 import lmdb
 
-from forebay.model.errors import NodeAway, NodeRunning
+from forebay.model.errors import NodeAway, NodeRunning, NoRoom, ShelfDamaged
 from forebay.shelf.blocks import BlocksDatabase, BlocksReader
 from forebay.shelf.blocks_writer import BlocksWriter
 from forebay.shelf.handles import OpenFiles
@@ -91,6 +92,7 @@ class Shelf:
         self.suspects: dict[int, bytes] = {}
         self.wiped = False
         self._lock = lock
+        self._is_open = False
         self._suspect = suspect
         self._let_go: list[Callable[[int], None]] = []
         self._writers: tuple[NamesWriter, BlocksWriter] | None = None
@@ -148,7 +150,7 @@ class Shelf:
         if self.writes:
             return False
         try:
-            same = (
+            same = self.is_open and (
                 self.layout.blocks_marks.stat().st_ino == self.blocks_marks.inode
                 and self.epoch == self.opened_epoch
             )
@@ -162,6 +164,11 @@ class Shelf:
         except (OSError, lmdb.Error) as error:
             raise NodeAway(self.layout.root, "its shelf cannot be opened now") from error
         return True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the index can be looked into; in a reading process it may be away for a while."""
+        return self._is_open
 
     def close(self, *, clean: bool = True) -> None:
         """Let go of everything; as the writer, note that the run ended as it should."""
@@ -209,6 +216,7 @@ class Shelf:
             self._blocks = BlocksDatabase(layout.blocks, options.blocks_map_bytes, write=False)
         self.names = NamesReader(self._names)
         self.blocks = BlocksReader(self._blocks)
+        self._is_open = True
         if self.run is not None:
             self.blocks_marks.values[TRUSTED_RUN_SLOT] = self.run.trusted_run
             self._writers = (
@@ -253,6 +261,7 @@ class Shelf:
         self.wiped = True
 
     def _shut(self) -> None:
+        self._is_open = False
         self._names.environment.close()
         self._blocks.environment.close()
 
@@ -267,6 +276,8 @@ def open_shelf(
     Raises:
         NodeRunning: another process writes it.
         NodeAway: (reading) there is no shelf that a node of this boot has opened.
+        NoRoom: (writing) the disk is full.
+        ShelfDamaged: (writing) the directory cannot be used.
     """
     layout = Layout(directory)
     if not write:
@@ -278,6 +289,15 @@ def open_shelf(
             return Shelf(layout, options)
         except (OSError, lmdb.Error) as error:
             raise NodeAway(directory, "its shelf cannot be opened now") from error
+    try:
+        return _open_to_write(layout, options, now)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        raise (NoRoom if full else ShelfDamaged)(directory, reason) from error
+
+
+def _open_to_write(layout: Layout, options: ShelfOptions, now: Callable[[], float]) -> Shelf:
     layout.make()
     lock = _take_lock(layout.lock)
     try:

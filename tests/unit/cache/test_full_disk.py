@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fakes.clock import FakeClock
-from fakes.content_store import ContentStore
-from fakes.small_cache import MIB, a_cache
+from tests.fakes.clock import FakeClock
+from tests.fakes.content_store import ContentStore
+from tests.fakes.small_cache import MIB, a_cache
 
 
 @contextmanager

@@ -2,15 +2,22 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fakes.content_store import ContentStore, Fault, content
-from fakes.small_cache import MIB, a_cache, blocks, flip_a_bit, read_right
 from forebay.cache.pieces import BytesPiece, FilePiece
 from forebay.model.errors import BadRange, GenerationGone, NoRoom, StoreAway, StoreLied
 from forebay.model.ranges import SEGMENT_BYTES, ByteRange
+from tests.fakes.content_store import ContentStore, Fault, content
+from tests.fakes.small_cache import MIB, a_cache, blocks, flip_a_bit, read_right
+
+
+async def until(so: Callable[[], bool]) -> None:
+    """Let others run until it is so."""
+    while not so():  # noqa: ASYNC110 - the fake has no event for each of its numbers
+        await asyncio.sleep(0)
 
 
 @pytest.fixture(params=[True, False], ids=["pinned", "verified"])
@@ -77,8 +84,7 @@ async def test_without_pinned_ranges_nothing_is_given_before_it_is_verified(
         store.hold(after=4)
         file = cache.keeper.open(store, status, generation)
         reading = asyncio.create_task(file.piece(0, 4 * MIB))
-        while store.given < MIB:
-            await asyncio.sleep(0)
+        await until(lambda: store.given == MIB)
         store.put("a", 4 * MIB, version=2)
         store.go()
 
@@ -160,8 +166,7 @@ async def test_when_the_readers_leave_no_new_range_is_begun(
         store.hold()
         file = cache.keeper.open(store, status, generation)
         reading = asyncio.create_task(file.piece(0, size))
-        while len(store.requests) < 2:
-            await asyncio.sleep(0)
+        await until(lambda: len(store.requests) == 2)
         reading.cancel()
         file.close()
         store.go()
@@ -353,7 +358,7 @@ async def test_a_segment_file_that_somebody_removed_is_fetched_again(
     async with a_cache(tmp_path) as cache:
         record = cache.shelf.blocks.segment(generation.raw, 0)
         assert record is not None
-        Path(cache.shelf.layout.segment(record.file)).unlink()
+        os.unlink(cache.shelf.layout.segment(record.file))  # noqa: PTH108 - a path as text
 
         assert await cache.read(store, "a", 0, MIB)
         await cache.keeper.flush()

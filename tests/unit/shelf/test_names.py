@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fakes.small_cache import MIB, SMALL_SHELF
 from forebay.model.generation import StoreIdentity
 from forebay.model.paths import StoreKey
 from forebay.model.status import Kind
 from forebay.shelf.names import NameRecord
 from forebay.shelf.names_writer import Drop, Put
 from forebay.shelf.shelf import Shelf, ShelfOptions, open_shelf
+from tests.fakes.small_cache import MIB, SMALL_SHELF
 
 STORE = StoreIdentity("s3://host:1/bucket")
 TABLE = StoreKey("sales/table")

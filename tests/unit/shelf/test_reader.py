@@ -6,11 +6,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
+import msgspec
 import pytest
 
-from fakes.content_store import content
-from fakes.small_cache import SMALL_SHELF, blocks, flip_a_bit
 from forebay.model.errors import NodeAway, NodeRunning
 from forebay.model.generation import StoreIdentity
 from forebay.model.paths import StoreKey
@@ -21,9 +21,12 @@ from forebay.shelf.blocks_writer import Entered
 from forebay.shelf.names import NameRecord
 from forebay.shelf.names_writer import Drop, Put
 from forebay.shelf.reader import ShelfReader
+from forebay.shelf.run import read_run, write_run
 from forebay.shelf.shelf import Shelf, open_shelf
 from forebay.shelf.snapshot import MountPoint, MountSnapshot
 from forebay.shelf.sums import sums_of
+from tests.fakes.content_store import content
+from tests.fakes.small_cache import SMALL_SHELF, blocks, flip_a_bit
 
 STORE = StoreIdentity("s3://host:1/bucket")
 SIZE = blocks(3) + 5
@@ -286,6 +289,53 @@ def test_a_file_of_two_segments_is_read_across_them(shelf: Shelf, reader: ShelfR
     assert entry.extent(0, 10) is None
 
 
+def as_after_a_crash_of_the_host(directory: Path) -> None:
+    """Let the run record look as if the host had gone down meanwhile."""
+    record = read_run(directory / "run")
+    assert record is not None
+    write_run(directory / "run", msgspec.structs.replace(record, boot="another", clean=False))
+
+
+def test_after_a_crash_of_the_host_the_index_is_read_through_and_nothing_is_trusted(
+    tmp_path: Path,
+) -> None:
+    shelf = open_shelf(tmp_path, SMALL_SHELF, write=True, now=time.time)
+    publish(shelf, None)
+    remember(shelf)
+    hold(shelf, 1, range(4))
+    shelf.close()
+    as_after_a_crash_of_the_host(tmp_path)
+    with pytest.raises(NodeAway):
+        open_shelf(tmp_path, SMALL_SHELF, write=False, now=time.time)
+
+    shelf = open_shelf(tmp_path, SMALL_SHELF, write=True, now=time.time)
+    entry = ShelfReader(shelf, text_of, Clock()).find(NAME)
+    assert not shelf.wiped
+    assert entry is not None
+    assert entry.extent(0, 1) is None
+    shelf.close()
+
+
+def test_after_a_crash_of_the_host_an_index_that_lacks_pages_is_wiped(tmp_path: Path) -> None:
+    shelf = open_shelf(tmp_path, SMALL_SHELF, write=True, now=time.time)
+    publish(shelf, None)
+    for number in range(300):
+        generation = number.to_bytes(16, "big")
+        record = NameRecord(Kind.FILE, SIZE, 7, 1_000_000, generation, "etag:x")
+        shelf.names_writer.write([Put(STORE, StoreKey(f"below/{number}"), record)])
+    shelf.close()
+    as_after_a_crash_of_the_host(tmp_path)
+    data = tmp_path / "names" / "data.mdb"
+    kept = data.read_bytes()
+    # The meta pages are there, all that they lead to is not: the disk lost it.
+    data.write_bytes(kept[:8192] + bytes(len(kept) - 8192))
+
+    shelf = open_shelf(tmp_path, SMALL_SHELF, write=True, now=time.time)
+    assert shelf.wiped
+    assert ShelfReader(shelf, text_of, Clock()).find(NAME) is None
+    shelf.close()
+
+
 def test_one_process_writes_a_shelf(shelf: Shelf) -> None:
     with pytest.raises(NodeRunning):
         open_shelf(shelf.layout.root, SMALL_SHELF, write=True, now=time.time)
@@ -299,9 +349,11 @@ def test_a_shelf_that_no_node_opened_is_not_read(tmp_path: Path) -> None:
 _OTHER_PROCESS = """
 import sys, time
 from pathlib import Path
-from fakes.small_cache import SMALL_SHELF
+from typing import Self
+from tests.fakes.small_cache import SMALL_SHELF
 from forebay.model.errors import NodeAway
 from forebay.shelf.reader import ShelfReader
+from forebay.shelf.run import read_run, write_run
 from forebay.shelf.shelf import open_shelf
 shelf = open_shelf(Path(sys.argv[1]), SMALL_SHELF, write=False, now=time.time)
 reader = ShelfReader(shelf, bytes.decode, lambda: 1000.0)
@@ -316,45 +368,65 @@ for line in sys.stdin:
 """
 
 
-def test_another_process_follows_restarts_and_a_wiped_index(tmp_path: Path) -> None:
+class OtherProcess:
+    """A process that only reads, and looks whenever it is asked."""
+
+    def __init__(self, directory: Path) -> None:
+        root = Path(__file__).parents[3]
+        self._child = subprocess.Popen(
+            [sys.executable, "-c", _OTHER_PROCESS, str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env={**os.environ, "PYTHONPATH": f"{root}:{root}/src"},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.communicate()
+
+    def ask(self) -> str:
+        """The size it finds, and the segment file."""
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self._child.stdin.write("\n")
+        return self._child.stdout.readline().strip()
+
+
+def test_another_process_follows_restarts(tmp_path: Path) -> None:
     shelf = open_shelf(tmp_path, SMALL_SHELF, write=True, now=time.time)
     publish(shelf, None)
     remember(shelf)
     hold(shelf, 1, range(4))
-    root = Path(__file__).parents[3]
-    with subprocess.Popen(
-        [sys.executable, "-c", _OTHER_PROCESS, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-        env={**os.environ, "PYTHONPATH": f"{root}/tests:{root}/src"},
-    ) as other:
-        assert other.stdin is not None
-        assert other.stdout is not None
-
-        def ask() -> str:
-            assert other.stdin is not None
-            assert other.stdout is not None
-            other.stdin.write("\n")
-            return other.stdout.readline().strip()
-
-        assert ask() == f"{SIZE} 1"
+    with OtherProcess(tmp_path) as other:
+        assert other.ask() == f"{SIZE} 1"
         shelf.close()
-        assert ask() == f"{SIZE} 1"
+        assert other.ask() == f"{SIZE} 1"
         shelf = open_shelf(tmp_path, SMALL_SHELF, write=True, now=time.time)
         evict(shelf, 1)
-        assert ask() == f"{SIZE} None"
+        assert other.ask() == f"{SIZE} None"
         hold(shelf, 2, range(4))
-        assert ask() == f"{SIZE} 2"
+        assert other.ask() == f"{SIZE} 2"
+    shelf.close()
+
+
+def test_another_process_follows_a_wiped_index(tmp_path: Path) -> None:
+    shelf = open_shelf(tmp_path, SMALL_SHELF, write=True, now=time.time)
+    publish(shelf, None)
+    remember(shelf)
+    hold(shelf, 2, range(4))
+    with OtherProcess(tmp_path) as other:
+        assert other.ask() == f"{SIZE} 2"
         shelf.close()
         # The index is unreadable: the next writer begins with an empty one.
         (tmp_path / "names" / "data.mdb").write_bytes(b"no index" * 1000)
         shelf = open_shelf(tmp_path, SMALL_SHELF, write=True, now=time.time)
         assert shelf.wiped
-        assert ask() == "None None"
+        assert other.ask() == "None None"
         publish(shelf, None)
         remember(shelf)
-        assert ask() == f"{SIZE} 2"
-        shelf.close()
-        other.stdin.close()
+        assert other.ask() == f"{SIZE} 2"
+    shelf.close()

@@ -428,6 +428,19 @@ async def test_a_missing_answer_on_its_way_does_not_undo_a_write(scene: Scene) -
     assert (known.status.size, store.asked["stat"]) == (3, 1)
 
 
+async def test_what_was_absent_a_moment_ago_is_there_when_written(scene: Scene) -> None:
+    store = scene.store()
+    for name in ("d/new", "d"):
+        with pytest.raises(FileMissing):
+            await scene.statuses.status(store, StoreKey(name), HALF_MINUTE)
+    store.inner.plant("d/new", b"new")
+    await scene.statuses.written(store, await store.inner.stat(StoreKey("d/new")))
+
+    assert (await scene.statuses.status(store, StoreKey("d/new"), HALF_MINUTE)).status.size == 3
+    assert (await scene.statuses.status(store, StoreKey("d"), HALF_MINUTE)).status.is_directory
+    assert store.asked["stat"] == 2
+
+
 async def test_a_write_makes_its_directories_appear(scene: Scene) -> None:
     store = scene.store("a")
     assert await all_names(scene, store) == ["a"]

@@ -8,6 +8,10 @@ from forebay.shelf.handles import OpenFiles
 
 _DISK_BLOCK: Final = 4096
 
+_ASK_SECONDS: Final = 0.25
+_ASK_BYTES: Final = 64 << 20
+"""How long, and for how many bytes, an answer about the free disk is good."""
+
 
 def disk_bytes(count: int) -> int:
     """What `count` bytes take on the disk."""
@@ -49,6 +53,8 @@ class Quota:
         self._now = now
         self._unlinked: dict[int, int] = {}
         self._full_until = float("-inf")
+        self._left = self._since = 0
+        self._asked_at = float("-inf")
 
     @property
     def unlinked_open(self) -> int:
@@ -71,14 +77,25 @@ class Quota:
         """How many bytes must go before `count` more fit; 0 or less: they do."""
         over = self.used + count - self.quota_bytes
         # What is reserved may be written or not: the careful answer is that none of it is.
-        under = self._free_bytes + self.reserved + count - self._disk_free()
+        under = self._free_bytes + self.reserved + count - self._disk_left()
         return max(over, under)
+
+    def _disk_left(self) -> int:
+        """What the disk has free, asked now and then: the question waits for a lock of the kernel.
+
+        What was set aside since it was last asked is taken off.
+        """
+        now = self._now()
+        if not 0 <= now - self._asked_at < _ASK_SECONDS or self._since > _ASK_BYTES:
+            self._left, self._asked_at, self._since = self._disk_free(), now, 0
+        return self._left - self._since
 
     def reserve(self, count: int) -> bool:
         """Set `count` bytes aside, if they fit."""
         if count and (self.is_full or self.short(count) > 0):
             return False
         self.reserved += count
+        self._since += count
         return True
 
     def release(self, count: int) -> None:
@@ -94,6 +111,8 @@ class Quota:
         """A segment file is unlinked; it counts for as long as this process has it open."""
         self.entered -= entered
         self.reserved -= reserved
+        # The disk has more room now, or will have soon.
+        self._asked_at = float("-inf")
         self._unlinked[file] = self._unlinked.get(file, 0) + entered + reserved
 
     def disk_refused(self, seconds: float) -> None:

@@ -50,9 +50,9 @@ class RunningNode:
 
     def forebay(self, *words: str, more: Mapping[str, str] | None = None) -> Said:
         """Run `forebay` with these words."""
+        program = [sys.executable, "-m", "forebay.cli"]
         done = subprocess.run(
-            [sys.executable, "-m", "forebay.cli", "--config", str(self.config)]
-            + ["--data", str(self.data), *words],
+            [*program, "--config", str(self.config), "--data", str(self.data), *words],
             env={**self.environment, **(more or {})},
             capture_output=True,
             check=False,

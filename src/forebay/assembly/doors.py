@@ -164,7 +164,7 @@ class Doors:
             counters=rooms.counters,
             figures_of=lambda store: rooms.openers.counters_of(store).snapshot(),
             tallies=rooms.tallies,
-            access_log=rooms.access_log.path,
+            access_log=rooms.access_log,
             jobs=jobs,
             node=self.facts,
             clock=utc_now,

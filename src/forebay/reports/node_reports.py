@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 from forebay.cache.keeper import Keeper
 from forebay.files.files import Files
-from forebay.metrics.access_log import AccessRecord, find
+from forebay.metrics.access_log import AccessLog, AccessRecord, find
 from forebay.metrics.counters import Counters, quantile
 from forebay.metrics.families import Sample
 from forebay.model.amounts import shown_bytes, shown_seconds, shown_share
@@ -71,7 +70,7 @@ class NodeReports:
         counters: what the doors did.
         figures_of: what was counted for a store.
         tallies: what other processes of this host read by themselves.
-        access_log: the newest file of the access log.
+        access_log: the access log.
         jobs: the long work.
         node: facts of the node.
         clock: the time now.
@@ -83,7 +82,7 @@ class NodeReports:
     counters: Counters
     figures_of: Callable[[Store], StoreFigures]
     tallies: Tallies
-    access_log: Path
+    access_log: AccessLog
     jobs: Jobs
     node: Callable[[], Mapping[str, Any]]
     clock: Callable[[], datetime]
@@ -122,7 +121,9 @@ class NodeReports:
         """
         if subject.startswith("/"):
             return await self._why_path(lake_path(subject))
-        record = await asyncio.to_thread(find, self.access_log, subject)
+        # What was answered a moment ago may wait to be written.
+        await self.access_log.flush()
+        record = await asyncio.to_thread(find, self.access_log.path, subject)
         if record is None:
             raise FileMissing(subject, "is no lake path, and no such request is in the access log")
         about = _about_request(record)
@@ -259,7 +260,8 @@ class NodeReports:
 
     def _metrics(self) -> Report:
         columns = (
-            "door", "operation", "answers>", "errors>", "from cache>", "from store>", "p50>", "p99>",
+            "door", "operation", "answers>", "errors>", "from cache>", "from store>",
+            "p50>", "p99>",
         )  # fmt: skip
         rows = tuple(
             row(

@@ -5,11 +5,11 @@ All changes of the index pass through one thread, in order; decisions are made o
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from forebay.cache.keep import Eviction, to_evict
 from forebay.cache.options import CacheOptions
@@ -58,6 +58,7 @@ class Ledger:
         self._leaving: set[int] = set()
         self._young: dict[int, float] = {}
         self._commits: dict[LiveSegment, _Commit] = {}
+        self._works: set[asyncio.Task[Any]] = set()
         self._committer: asyncio.Task[None] | None = None
         self._evicting = asyncio.Lock()
         self._committing = asyncio.Lock()
@@ -128,33 +129,40 @@ class Ledger:
     async def flush(self) -> None:
         """Enter what waits, now."""
         while self._commits:
-            await self._commit()
+            await self._through(self._commit())
         if self._committer is not None and not self._committer.done():
-            await self._committer
+            await asyncio.shield(self._committer)
 
     async def drop(self, files: Sequence[HeldFile]) -> int:
         """Hold these no longer, and unlink them. Returns the bytes they held."""
-        if not files:
-            return 0
-        counted = {held.file: held.held for held in files}
-        self._leaving.update(counted)
-        for file in counted:
+        return await self._through(self._drop(files)) if files else 0
+
+    async def _drop(self, files: Sequence[HeldFile]) -> int:
+        live_held: dict[int, int] = {}
+        leaving = {held.file for held in files}
+        self._leaving |= leaving
+        for file in leaving:
             live = self._live.pop(file, None)
             if live is not None:
                 live.let_drop()
-                # The row may be older than what was entered since.
-                counted[file] = live.held
+                # A commit that is on its way counts itself: see `_commit_what_waits`.
+                live_held[file] = live.held
         try:
-            await self.in_index(self.shelf.blocks_writer.drop, files)
-            await self.in_disk(self._unlink, list(counted))
+            # Of two who drop a file, one is told that it was there.
+            gone = await self.in_index(self.shelf.blocks_writer.drop, files)
+            await self.in_disk(self._unlink, [held.file for held in gone])
         finally:
-            self._leaving.difference_update(counted)
+            self._leaving -= leaving
+        counted = {held.file: live_held.get(held.file, held.held) for held in gone}
         for file, held_bytes in counted.items():
             self._forget(file, held_bytes)
         return sum(counted.values())
 
     async def scrap(self, segment: LiveSegment) -> None:
         """Drop a live segment's file, whether it was entered or not."""
+        await self._through(self._scrap(segment))
+
+    async def _scrap(self, segment: LiveSegment) -> None:
         on_disk = segment.handle is not None
         segment.let_drop()
         if segment.entered:
@@ -176,6 +184,9 @@ class Ledger:
 
         A file of which nothing is left is unlinked.
         """
+        return await self._through(self._confirm(confirmed))
+
+    async def _confirm(self, confirmed: Confirmed) -> int | None:
         rows = await self.in_index(self.shelf.blocks.files, confirmed.file, 1)
         left = await self.in_index(self.shelf.blocks_writer.confirm, confirmed)
         self.damaged_blocks += len(confirmed.damaged)
@@ -190,6 +201,10 @@ class Ledger:
 
     async def mend(self) -> None:
         """Drop the damaged blocks that readers reported."""
+        if self.shelf.damage:
+            await self._through(self._mend())
+
+    async def _mend(self) -> None:
         found: dict[int, list[Damage]] = {}
         while self.shelf.damage:
             damage = self.shelf.damage.popleft()
@@ -226,8 +241,17 @@ class Ledger:
     async def close(self) -> None:
         """Enter what waits, and end the threads."""
         await self.flush()
+        while self._works:
+            await asyncio.gather(*self._works, return_exceptions=True)
         self._index.shutdown()
         self._disk.shutdown()
+
+    async def _through(self, work: Coroutine[Any, Any, T]) -> T:
+        """Go through with it, even if who asked for it is cancelled: half of it would not do."""
+        task = asyncio.create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+        return await asyncio.shield(task)
 
     def _disk_free(self) -> int:
         found = os.statvfs(self.shelf.layout.segments)

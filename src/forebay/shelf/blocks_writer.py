@@ -91,16 +91,23 @@ class BlocksWriter:
                 self._forget(transaction, key, record)
             return left.bit_count()
 
-    def drop(self, files: Iterable[HeldFile]) -> None:
-        """Hold these no longer. Their files are to be unlinked after it, never before."""
+    def drop(self, files: Iterable[HeldFile]) -> list[HeldFile]:
+        """Hold these no longer. Returns those that were held, as the index counted them.
+
+        Their files are to be unlinked after it, never before.
+        """
         dropped = list(files)
         slots = [slot_of(file.generation) for file in dropped]
+        gone: list[HeldFile] = []
         with changing(self._database.environment, self._marks, slots) as transaction:
             for file in dropped:
                 key = SEGMENT_KEY.pack(file.generation, file.segment)
                 record = self._record(transaction, key)
-                if record is not None and record.file == file.file:
+                row = transaction.get(FILE_KEY.pack(file.file), db=self._database.files)
+                if record is not None and record.file == file.file and row is not None:
                     self._forget(transaction, key, record)
+                    gone.append(HeldFile(file.file, *FILE_ROW.unpack(row)))
+        return gone
 
     def _enter(self, transaction: Transaction, entered: Entered) -> bool:
         key = SEGMENT_KEY.pack(entered.generation, entered.segment)

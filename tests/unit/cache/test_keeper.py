@@ -274,6 +274,24 @@ async def test_an_open_reader_reads_on_when_its_file_is_freed(
         file.close()
 
 
+async def test_who_asks_to_free_and_goes_away_leaves_nothing_half_done(
+    tmp_path: Path, store: ContentStore
+) -> None:
+    status, generation = store.put("a", MIB)
+    async with a_cache(tmp_path) as cache:
+        for turns in range(12):
+            await cache.keeper.load(store, status, generation)
+            freeing = asyncio.create_task(cache.keeper.free(generation))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            freeing.cancel()
+            await asyncio.gather(freeing, return_exceptions=True)
+            await cache.keeper.free(generation)
+            await asyncio.sleep(0.01)
+
+            assert cache.keeper.usage().entered == cache.used_on_disk() == 0
+
+
 async def test_load_has_the_whole_file_held(tmp_path: Path, store: ContentStore) -> None:
     size = 5 * MIB + 1
     status, generation = store.put("a", size)

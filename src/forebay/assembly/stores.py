@@ -25,6 +25,7 @@ from forebay.stores.contract import Store
 from forebay.stores.limited import Limits
 from forebay.stores.measured import StoreCounters
 from forebay.stores.punctual import Deadlines
+from forebay.stores.retrying import Patience
 from forebay.stores.stack import StackOptions, stacked
 
 
@@ -93,6 +94,8 @@ class StoreOpener:
                 requests_per_second=given[REQUEST_BUDGET],
                 bytes_per_second=given[BANDWIDTH_BUDGET],
             ),
+            # A store that refuses connections is away as soon as one that is silent.
+            patience=Patience(deadline=given[DEADLINE]),
             deadlines=Deadlines(call=given[DEADLINE]),
         )
         counters = StoreCounters()

@@ -59,7 +59,7 @@ async def serve(settings: Settings) -> None:
         doors = Doors(rooms, started_at)
         doors.bind()
         await first_key(rooms, doors.urls["s3"])
-        write_place(settings.data, doors)
+        write_place(settings, doors)
         # What is alive now lives as long as the node: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -82,11 +82,17 @@ async def first_key(rooms: Rooms, endpoint: str) -> None:
     _log.info("key_made", key_id=made.key_id, credentials=str(place), profile=profile)
 
 
-def write_place(data: Path, doors: Doors) -> None:
-    """Write where the doors are, for clients on this host."""
-    aside = data / f".node.json.{os.getpid()}"
-    aside.write_text(json.dumps({"pid": os.getpid(), **doors.urls}))
-    aside.replace(data / "node.json")
+def write_place(settings: Settings, doors: Doors) -> None:
+    """Write where the doors are, the shelf and the keys, for clients on this host."""
+    place = {
+        "pid": os.getpid(),
+        "shelf": str(settings.cache.directory / "0"),
+        "credentials": str(settings.credentials),
+        **doors.urls,
+    }
+    aside = settings.data / f".node.json.{os.getpid()}"
+    aside.write_text(json.dumps(place))
+    aside.replace(settings.data / "node.json")
 
 
 def configure_log(settings: Settings) -> None:

@@ -69,14 +69,16 @@ class Page:
 
 def error_of(path: str, status: int, document: bytes) -> ForebayError:
     """What went wrong, told by an answer that is no success."""
-    code, message = "", f"the door answered with HTTP {status}"
+    code, message = "", ""
     try:
         root = _parsed(path, document)
         code = root.findtext("Code") or ""
-        message = root.findtext("Message") or message
+        message = root.findtext("Message") or ""
     except StoreLied:
         pass
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, StoreTrouble)
+    if not message and kind not in {Changed, Denied, Missing}:
+        message = f"the door answered with HTTP {status}"
     # The subject is said already: the door's sentence may begin with it, too.
     return kind(path, message.removeprefix(f"{path}: "))
 

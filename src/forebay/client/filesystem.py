@@ -171,6 +171,24 @@ class ForebayFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
             return {name: found_below[name].info() for name in sorted(found_below)}
         return sorted(found_below)
 
+    @overload
+    def du(
+        self,
+        path: str,
+        total: Literal[True] = ...,
+        maxdepth: int | None = ...,
+        withdirs: bool = ...,
+        **_: object,
+    ) -> int: ...
+    @overload
+    def du(
+        self,
+        path: str,
+        total: Literal[False],
+        maxdepth: int | None = ...,
+        withdirs: bool = ...,
+        **_: object,
+    ) -> dict[str, int]: ...
     def du(
         self,
         path: str,
@@ -229,7 +247,7 @@ class ForebayFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         max_gap: int | None = None,
         on_error: str = "return",
         **_: object,
-    ) -> list[Any]:
+    ) -> list[bytes | Exception]:
         """Many ranges at once: those on the shelf at once, the others with several requests.
 
         All ranges of one file are of one content. `max_gap` changes nothing but how many requests

@@ -4,6 +4,7 @@ LMDB takes an environment once in a process, and not across a fork. So filesyste
 same shelf share one `OpenShelf`, and a forked child makes its own. Safe in threads.
 """
 
+import errno
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from forebay.shelf.tallies import Tally
 
 _SWEEP_SECONDS: Final = 1.0
 _COLD_BYTES: Final = 4 << 20
+_SMALL_BYTES: Final = 4 * BLOCK_BYTES
 _FEW_DESCRIPTORS: Final = 4
 """The share of the descriptors that a program lends to us: one in so many of what a node takes."""
 
@@ -65,6 +67,7 @@ class OpenShelf:
         self._reader = ShelfReader(shelf, lake_text, now, descriptors=room)
         self._lock = Lock()
         self._cold_reads = 0
+        self._buffers: list[memoryview] = []
         self._tally: Tally | None = None
         self._is_counted = True
         self._mounts = MountSnapshot()
@@ -163,14 +166,25 @@ class OpenShelf:
 
     def _bytes(self, entry: Entry, at: int, extent: Extent) -> bytes:
         handle, offset, count = extent
-        if self._is_warm(handle, offset, count):
+        if count <= _SMALL_BYTES:
+            # Memory that is warm costs less than a second look whether the pages are.
+            try:
+                buffer = self._buffers.pop()
+            except IndexError:
+                buffer = memoryview(bytearray(_SMALL_BYTES))
+            part = buffer[:count]
+            found = part.tobytes() if _read_now(handle, offset, part) else None
+            self._buffers.append(buffer)
+            if found is not None:
+                return found
+        elif self._is_warm(handle, offset, count):
             return os.pread(handle.fd, count, offset)
         return b"".join(self._cold(entry, at, extent))
 
     def _fill(self, entry: Entry, at: int, extent: Extent, target: memoryview) -> int:
         handle, offset, count = extent
-        if self._is_warm(handle, offset, count):
-            return os.preadv(handle.fd, (target,), offset)
+        if _read_now(handle, offset, target):
+            return count
         done = 0
         for found in self._cold(entry, at, extent):
             target[done : done + len(found)] = found
@@ -180,8 +194,6 @@ class OpenShelf:
     def _is_warm(self, handle: Handle, offset: int, count: int) -> bool:
         """Whether the pages are in memory: bytes from the disk must be verified first."""
         resident = self._reader.resident
-        if count <= BLOCK_BYTES:
-            return resident(handle, offset, count)
         ends = (*range(offset, offset + count, BLOCK_BYTES), offset + count)
         return all(resident(handle, start, end - start) for start, end in pairwise(ends))
 
@@ -202,6 +214,19 @@ class OpenShelf:
             with self._lock:
                 self._cold_reads -= 1
         return parts
+
+
+def _read_now(handle: Handle, offset: int, target: memoryview) -> bool:
+    """Fill `target` with bytes whose pages are in memory; False if some are not: see `_cold`."""
+    try:
+        return os.preadv(handle.fd, (target,), offset, os.RWF_NOWAIT) == len(target)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        # The file system cannot tell (tmpfs, some network disks): take it as it comes.
+        return os.preadv(handle.fd, (target,), offset) == len(target)
 
 
 class _Table:

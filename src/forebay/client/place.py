@@ -1,6 +1,7 @@
 """The place of the node: its data directory on this host, its door, and the key that opens it.
 
-What the caller says comes first, then FOREBAY_DATA, then the usual places. The shelf counts only
+What the caller says comes first, then FOREBAY_DATA and FOREBAY_CREDENTIALS, then what the node
+wrote into its data directory, then the usual places. The shelf counts only
 where it is sure to be that node's: the same lake path means something else in another lake.
 """
 
@@ -14,10 +15,11 @@ from typing import Final
 from forebay.model.errors import BadOption
 
 DATA_VARIABLE: Final = "FOREBAY_DATA"
+CREDENTIALS_VARIABLE: Final = "FOREBAY_CREDENTIALS"
 DEFAULT_PROFILE: Final = "default"
 SHELF: Final = Path("shelf") / "0"
 NODE_FILE: Final = "node.json"
-"""Written by the node into its data directory: where its doors are."""
+"""Written by the node into its data directory: where its doors, its shelf and its keys are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +73,29 @@ def place_of(
     named = wanted.data or environment.get(DATA_VARIABLE)
     data = Path(named).expanduser() if named else home / ".local/share/forebay"
     told = _told_by_node(data)
-    profile = _profile(home / ".config/forebay/credentials", wanted)
+    credentials = environment.get(CREDENTIALS_VARIABLE) or told.get("credentials")
+    profile = _profile(Path(credentials or home / ".config/forebay/credentials"), wanted)
     key, secret = _key(wanted, profile)
-    endpoint = wanted.endpoint or told or profile.get("endpoint_url")
-    if endpoint is not None:
-        endpoint = endpoint.rstrip("/")
-    is_its_shelf = wanted.data is not None or endpoint in {None, told}
-    return Place(data, data / SHELF if is_its_shelf else None, endpoint, key, secret)
+    door = told.get("s3")
+    endpoint = wanted.endpoint or door or profile.get("endpoint_url")
+    is_its_shelf = wanted.data is not None or _bare(endpoint) in {None, _bare(door)}
+    shelf = Path(told.get("shelf") or data / SHELF) if is_its_shelf else None
+    return Place(data, shelf, _bare(endpoint), key, secret)
 
 
-def _told_by_node(data: Path) -> str | None:
-    """The door that the node of this data directory says it has."""
+def _bare(endpoint: str | None) -> str | None:
+    return None if endpoint is None else endpoint.rstrip("/")
+
+
+def _told_by_node(data: Path) -> Mapping[str, str]:
+    """What the node of this data directory says of itself, as far as it is text."""
     try:
         told = json.loads((data / NODE_FILE).read_bytes())
     except (OSError, ValueError):
-        return None
-    endpoint = told.get("s3") if isinstance(told, dict) else None
-    return endpoint.rstrip("/") if isinstance(endpoint, str) else None
+        return {}
+    if not isinstance(told, dict):
+        return {}
+    return {name: value for name, value in told.items() if isinstance(value, str)}
 
 
 def _profile(place: Path, wanted: Wanted) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from forebay.client.answers import Page, error_of, page_of, status_of
 from forebay.client.place import Place
 from forebay.client.status import Status
-from forebay.client.trouble import Changed, Denied, Missing, NoKey
+from forebay.client.trouble import Changed, Missing, NoKey
 from forebay.model.errors import BadOption, ForebayError, NodeAway, StoreLied
 from forebay.model.ranges import JOINED_BYTES
 from forebay.model.sigv4 import canonical_query, escape, signed_headers
@@ -110,6 +110,10 @@ class Remote:
         self._place = find()
         self._process = os.getpid()
         self._idle: list[tuple[str, http.client.HTTPConnection]] = []
+
+    def __del__(self) -> None:
+        for _, connection in getattr(self, "_idle", ()):
+            connection.close()
 
     def file(self, path: str) -> Status:
         """The status of a file; the node looks it up anew if it is too old.
@@ -204,8 +208,8 @@ class Remote:
         if answer.status < http.client.BAD_REQUEST:
             return answer
         error = error_of(request.path, answer.status, answer.body)
-        if request.method == "HEAD" and isinstance(error, Denied):
-            # HEAD has no document: a GET of the least tells who is denied, and why.
+        if request.method == "HEAD" and not isinstance(error, Missing):
+            # HEAD has no document: a GET of the least tells what it is.
             whole = _Request("GET", request.path, request.key, "", {"range": "bytes=0-0"})
             answer = self._send(whole)
             if answer.status >= http.client.BAD_REQUEST and answer.status != _NO_RANGE:

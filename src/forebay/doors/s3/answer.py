@@ -6,7 +6,9 @@ refusals, and does all that is rare.
 
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from forebay.doors.s3.errors import Refusal
 from forebay.doors.s3.keyring import Holder
@@ -49,7 +51,7 @@ class Reader(Protocol):
         ...
 
 
-class Hit(NamedTuple):
+class Hit(msgspec.Struct, frozen=True, gc=False):
     """An answer on its way. `head` lacks the empty line; `start` to `end` are the bytes to send."""
 
     status: int

@@ -55,9 +55,13 @@ class Holder:
 
 
 class KeyRing:
-    """All access keys that open this door. A change replaces the whole ring."""
+    """All access keys that open this door. A change replaces the whole ring.
 
-    __slots__ = ("_holders",)
+    Attributes:
+        edition: another object after each change: what was made of the keys before is void.
+    """
+
+    __slots__ = ("_holders", "edition")
 
     def __init__(self, keys: Iterable[AccessKey] = ()) -> None:
         self._holders: dict[bytes, Holder] = {}
@@ -66,6 +70,7 @@ class KeyRing:
     def replace(self, keys: Iterable[AccessKey]) -> None:
         """Let in the holders of `keys`, and nobody else, from the next request on."""
         self._holders = {key.caller.key_id.encode(): Holder(key) for key in keys}
+        self.edition = object()
 
     def holder(self, key_id: bytes) -> Holder | None:
         """Who holds the key, if anybody does."""

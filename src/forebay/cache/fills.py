@@ -203,7 +203,8 @@ class Fill:
         rows = ledger.shelf.blocks.files(record.file, 1)
         if not rows or rows[0].file != record.file:
             return False
-        # From here on its eviction is told to it; until it is opened it cannot be filled.
+        # From here on its eviction is told to it, and counts what it holds.
+        segment.entered, segment.held = True, rows[0].held
         ledger.attend(segment)
         try:
             path = ledger.shelf.layout.segment(record.file)
@@ -212,7 +213,9 @@ class Fill:
             ledger.leave(segment)
             await ledger.drop(rows)
             return False
-        segment.take(record, handle, rows[0].held)
+        if segment.dropped:
+            return False
+        segment.take(record, handle)
         if record.run < ledger.shelf.trusted_run:
             await self._verify_segment(segment, record)
         # It may have been evicted, or free may have dropped it, while we looked at it.

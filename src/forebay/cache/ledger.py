@@ -189,7 +189,8 @@ class Ledger:
     async def _confirm(self, confirmed: Confirmed) -> int | None:
         rows = await self.in_index(self.shelf.blocks.files, confirmed.file, 1)
         left = await self.in_index(self.shelf.blocks_writer.confirm, confirmed)
-        self.damaged_blocks += len(confirmed.damaged)
+        if left is not None:
+            self.damaged_blocks += len(confirmed.damaged)
         if left == 0:
             live = self._live.pop(confirmed.file, None)
             if live is not None:

@@ -124,11 +124,9 @@ class LiveSegment:
         self.dropped = True
         self.handle = None
 
-    def take(self, record: SegmentRecord, handle: Handle, held: int) -> None:
+    def take(self, record: SegmentRecord, handle: Handle) -> None:
         """Go on with what the index has of it."""
         self.handle = handle
-        self.entered = True
-        self.held = held
         for block in record.blocks():
             self.states[block] = WHOLE
 

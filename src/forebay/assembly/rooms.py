@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import structlog
 
@@ -40,6 +40,8 @@ _log = structlog.get_logger()
 
 # A map is address space, not memory: four times what may be held leaves room for free pages.
 _MAP_FACTOR: Final = 4
+
+ROOM_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ async def _memory(settings: Settings, stack: AsyncExitStack) -> tuple[Shelf, Kee
     stack.push_async_callback(keeper.close)
     statuses = Statuses(StatusIndex(shelf.names, shelf.names_writer), time.time)
     stack.push_async_callback(statuses.close)
+    await _keep(stack, _keep_names_small(shelf))
     return shelf, keeper, statuses
 
 
@@ -183,6 +186,13 @@ class _Publisher:
                 self.counters.forget_mount(known.mount)
         for path in paths:
             self.counters.mount(path)
+
+
+async def _keep_names_small(shelf: Shelf) -> NoReturn:
+    """Drop the names that were checked longest ago, whenever there are too many."""
+    while True:
+        await asyncio.sleep(ROOM_SECONDS)
+        await asyncio.to_thread(shelf.names_writer.room)
 
 
 def _first_start(settings: Settings) -> Settings:

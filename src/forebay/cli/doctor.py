@@ -8,7 +8,12 @@ import typer
 from forebay.cli.options import Invocation, invocation
 from forebay.cli.screen import JSON, OUT, as_json, said
 from forebay.model.errors import NodeAway
-from forebay.reports.doctor import Finding, examine_host
+from forebay.reports.doctor import (
+    Finding,
+    examine_credentials,
+    examine_host,
+    examine_port,
+)
 
 
 def doctor(
@@ -28,6 +33,7 @@ def doctor(
         findings += call.node().get("/v1/doctor")["findings"]
     except NodeAway as away:
         findings.append(Finding("node", "wrong", str(away), away.advice).described())
+        findings += [finding.described() for finding in _ports(call)]
     if bundle is not None:
         from forebay.reports.bundle import write_bundle  # noqa: PLC0415 - seldom wanted
 
@@ -41,7 +47,19 @@ def doctor(
 
 def _host(call: Invocation) -> list[Finding]:
     settings = call.settings()
-    return examine_host(settings.data, settings.cache.directory, settings.cache.reserve_bytes)
+    cache = settings.cache
+    return [
+        *examine_host(settings.data, cache.directory, cache.reserve_bytes),
+        examine_credentials(settings.credentials),
+    ]
+
+
+def _ports(call: Invocation) -> list[Finding]:
+    doors = call.settings().doors
+    return [
+        examine_port(name, door.host, door.port)
+        for name, door in (("s3", doors.s3), ("admin", doors.admin))
+    ]
 
 
 def _show(findings: list[dict[str, Any]]) -> None:

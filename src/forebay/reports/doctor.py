@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -41,6 +42,32 @@ def examine_host(data: Path, cache: Path, reserve: int) -> list[Finding]:
     findings = [_directory("data", data), _directory("cache", cache)]
     findings.append(_room(cache, reserve))
     return findings
+
+
+def examine_port(door: str, host: str, port: int) -> Finding:
+    """The port of a door of a node that does not run: whether it could listen there."""
+    subject = f"{door} door"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            seen = f"{host}:{port} cannot be listened on: {os.strerror(error.errno or 0).lower()}"
+            advice = f"Stop the process that has it, or set another `doors.{door}.port`."
+            return Finding(subject, "wrong", seen, advice)
+    return Finding(subject, "good", f"{host}:{port} is free" if port else "takes any free port")
+
+
+def examine_credentials(file: Path) -> Finding:
+    """The credentials file: there, and for its owner alone."""
+    if not file.exists():
+        return Finding("credentials", "doubtful", f"{file} is not there", "`forebay up` makes it.")
+    if file.stat().st_mode & 0o077:
+        return Finding(
+            "credentials", "wrong", f"{file} can be read by other users", f"chmod 600 {file}"
+        )
+    return Finding("credentials", "good", f"{file} is private")
 
 
 def examine_store(

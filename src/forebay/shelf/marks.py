@@ -45,7 +45,8 @@ class Marks:
         if write:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             if os.fstat(descriptor).st_size < _BYTES:
-                os.ftruncate(descriptor, _BYTES)
+                # Not a hole: a write into one on a full disk would end the process.
+                os.posix_fallocate(descriptor, 0, _BYTES)
         else:
             descriptor = os.open(path, os.O_RDONLY)
         try:

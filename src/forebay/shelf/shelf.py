@@ -329,7 +329,8 @@ def _map_touched(path: Path) -> memoryview:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if os.fstat(descriptor).st_size < TOUCHED_BYTES:
-            os.ftruncate(descriptor, TOUCHED_BYTES)
+            # Not a hole: a write into one on a full disk would end the process.
+            os.posix_fallocate(descriptor, 0, TOUCHED_BYTES)
         return memoryview(mmap.mmap(descriptor, TOUCHED_BYTES))
     finally:
         os.close(descriptor)

@@ -12,6 +12,8 @@ from forebay.reports.bundle import masked, write_bundle
 
 @dataclass(frozen=True)
 class Shown:
+    """A setting."""
+
     name: str
     shown: str
     origin: str

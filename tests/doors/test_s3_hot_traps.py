@@ -599,3 +599,15 @@ def test_a_hit_says_what_the_application_says(door: Door, held: FakeShelf) -> No
     assert hot.is_hot
     assert not other.is_hot
     assert same_but_for_the_request(hot, other)
+
+
+def test_a_file_of_which_only_a_listing_tells_is_asked_for_its_media_type(
+    door: Door, held: FakeShelf
+) -> None:
+    door.lake.content_types["/onprem/small"] = "text/x-told"
+    held.entries[b"/onprem/small"].detailed = False
+
+    answer = door.ask("/onprem/small")
+
+    assert answer.headers["content-type"] == "text/x-told"
+    assert not answer.is_hot

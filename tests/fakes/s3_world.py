@@ -252,6 +252,7 @@ class FakeShelfEntry(Entry):
         self.checked = 0.0
         self.fresh_until = float("inf")
         self.content_type = b""
+        self.detailed = True
         self.tail = None
         self.handles = handles
         self.segment_bytes = segment_bytes

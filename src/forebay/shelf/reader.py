@@ -80,6 +80,7 @@ class Entry:
         fresh_until: until when that may be relied on, in epoch seconds.
         etag: the door's ETag, with quotes.
         content_type: b"" where it is not known.
+        detailed: whether it is not known because there is none: the store was asked for it all.
         tail: free for the door: header lines that stay the same as long as the file does.
     """
 
@@ -93,6 +94,7 @@ class Entry:
         "_views",
         "checked",
         "content_type",
+        "detailed",
         "etag",
         "fresh_until",
         "generation",
@@ -113,6 +115,7 @@ class Entry:
     fresh_until: float
     etag: bytes
     content_type: bytes
+    detailed: bool
     tail: bytes | None
     used: bool
     _reader: "ShelfReader"
@@ -355,6 +358,7 @@ class ShelfReader:
         entry.fresh_until = _FOR_EVER if place.sync is None else entry.checked + place.sync
         entry.etag = (record.etag or door_etag(Generation(record.generation))).encode()
         entry.content_type = (record.content_type or "").encode()
+        entry.detailed = record.detailed
         self._read_views(entry)
         return entry
 

@@ -92,6 +92,11 @@ def _seconds(entry: Entry) -> int:
     return 0 if entry.modified_ms is None else entry.modified_ms // 1000
 
 
+def is_told(entry: Entry) -> bool:
+    """Whether all is known of the file that an answer tells; a listing may lack the media type."""
+    return entry.detailed or bool(entry.content_type)
+
+
 def tail_of(entry: Entry) -> bytes:
     """The lines that are the same in every answer about this content of this file."""
     return (
@@ -143,7 +148,7 @@ class Answers:
         try:
             holder = self._signatures.by_header(Parts(method, canonical_path(target), b"", given))
             entry = self._find(target)
-            if entry is None or not holder.may_read(entry.path):
+            if entry is None or not holder.may_read(entry.path) or not is_told(entry):
                 return None
             return self._answer(method, entry, given, holder)
         except (ForebayError, Refusal):

@@ -47,9 +47,13 @@ _DENIALS: Final = frozenset(
 
 _UNSUPPORTED: Final[Mapping[bytes, tuple[str, str]]] = {
     b"x-amz-expected-bucket-owner": ("AccessDenied", "The bucket has no owner with an account id."),
-    b"x-amz-server-side-encryption-customer-algorithm": (
-        "NotImplemented",
-        "No object here is encrypted with a key of the client's.",
+    **dict.fromkeys(
+        (
+            b"x-amz-server-side-encryption-customer-algorithm",
+            b"x-amz-server-side-encryption-customer-key",
+            b"x-amz-server-side-encryption-customer-key-md5",
+        ),
+        ("NotImplemented", "No object here is encrypted with a key of the client's."),
     ),
 }
 """Headers that change what is asked, and are not heeded here."""

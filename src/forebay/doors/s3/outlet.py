@@ -118,6 +118,8 @@ class Outlet:
                 await self._writable()
                 turn = TURN_BYTES
                 continue
+            except OSError as error:
+                raise ConnectionAbortedError(error.errno, error.strerror) from error
             if not sent:
                 raise ShelfDamaged("", "a segment file is shorter than the index says")
             self._moved()

@@ -156,7 +156,7 @@ async def _memory(settings: Settings, stack: AsyncExitStack) -> tuple[Shelf, Kee
     stack.push_async_callback(keeper.close)
     statuses = Statuses(StatusIndex(shelf.names, shelf.names_writer), time.time)
     stack.push_async_callback(statuses.close)
-    await _keep(stack, _keep_names_small(shelf))
+    await _keep(stack, _tend_shelf(shelf))
     return shelf, keeper, statuses
 
 
@@ -188,11 +188,12 @@ class _Publisher:
             self.counters.mount(path)
 
 
-async def _keep_names_small(shelf: Shelf) -> NoReturn:
-    """Drop the names that were checked longest ago, whenever there are too many."""
+async def _tend_shelf(shelf: Shelf) -> NoReturn:
+    """Drop the names checked longest ago when there are too many, and what dead readers hold."""
     while True:
         await asyncio.sleep(ROOM_SECONDS)
         await asyncio.to_thread(shelf.names_writer.room)
+        await asyncio.to_thread(shelf.check_readers)
 
 
 def _first_start(settings: Settings) -> Settings:

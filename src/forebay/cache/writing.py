@@ -2,10 +2,9 @@
 
 import os
 
-from awscrt.checksums import crc32c
-
 from forebay.model.ranges import BLOCK_BYTES
 from forebay.shelf.handles import Handle
+from forebay.shelf.sums import sum_of
 
 
 class RangeWriter:
@@ -33,7 +32,7 @@ class RangeWriter:
             block = self._at // BLOCK_BYTES
             end = min((block + 1) * BLOCK_BYTES, self._size)
             part = piece[: end - self._at]
-            self._sum = int(crc32c(part, self._sum))
+            self._sum = sum_of(part, self._sum)
             self._at += len(part)
             piece = piece[len(part) :]
             if self._at == end:

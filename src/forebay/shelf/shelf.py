@@ -123,6 +123,11 @@ class Shelf:
         """Another value than before: the environments are others, see `renew`."""
         return self.blocks_marks.values[EPOCH_SLOT]
 
+    def check_readers(self) -> None:
+        """Give back what readers that were killed still hold: they would keep old pages alive."""
+        self._names.environment.reader_check()
+        self._blocks.environment.reader_check()
+
     def on_unlinked(self, let_go: Callable[[int], None]) -> None:
         """Call `let_go(file)` for each segment file that is unlinked: close descriptors on it."""
         self._let_go.append(let_go)

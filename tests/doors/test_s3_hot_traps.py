@@ -166,6 +166,19 @@ def test_a_hit_does_not_overtake_bytes_of_a_complete_but_unsent_answer(door: Doo
         assert client.answer().body == MIDDLE
 
 
+def test_hits_asked_for_while_old_bytes_leave_come_behind_them(door: Door) -> None:
+    with Client(door.port, receive_buffer=16384) as client:
+        client.send(get("big=8000000"))
+        time.sleep(LONG_WAIT)
+        # Whenever the socket has room again, there is a request to fill it at the same moment.
+        for _ in range(60):
+            client._more()
+            client.send(hit(door, range="bytes=0-15"))
+
+        assert client.answer().body == b"B" * 8_000_000
+        assert all(client.answer().body == SMALL[:16] for _ in range(60))
+
+
 def test_a_slow_reader_costs_no_memory_and_holds_up_nobody(door: Door) -> None:
     with Client(door.port, receive_buffer=16384) as slow, Client(door.port) as other:
         slow.send(hit(door, "mid"))

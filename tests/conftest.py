@@ -10,6 +10,7 @@ from testbed.hdfs import Hdfs
 from testbed.postgres import Postgres
 from testbed.seaweed import Seaweed
 from tests.fakes.running_node import RunningNode
+from tests.fakes.whole_node import WholeNode, whole_node
 
 pytest_plugins = ["testbed.no_skips"]
 
@@ -45,6 +46,13 @@ def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNod
         yield node
     finally:
         node.stop()
+
+
+@pytest.fixture(scope="session")
+def whole_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeNode]:
+    """A node for tests that add mounts, files and keys of their own, and count per mount."""
+    with whole_node(tmp_path_factory.mktemp("lake")) as node:
+        yield node
 
 
 @pytest.fixture

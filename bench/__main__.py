@@ -3,7 +3,6 @@
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,13 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from bench.cold_read import cold_read
 from bench.hot_get import hot_get
 from bench.load import OUT
 from bench.machine import machine
 from bench.outcome import Outcome
 from bench.table import as_text
 
-SCENARIOS: Final[Mapping[str, Callable[..., Outcome]]] = {"hot_get": hot_get}
+SCENARIOS: Final[Mapping[str, Callable[..., Outcome]]] = {
+    "hot_get": hot_get,
+    "cold_read": cold_read,
+}
 
 
 def main(words: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""The hot GET: cached files by the S3 door, against nginx and `rclone serve s3` on the same files."""
+"""The hot GET: cached files by the S3 door, against nginx and rclone on the same files."""
 
 import itertools
 from collections import defaultdict

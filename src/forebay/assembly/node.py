@@ -13,19 +13,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import structlog
 import uvloop
 
 from forebay.assembly.doors import Doors
+from forebay.assembly.log import configure_log
 from forebay.assembly.rooms import Rooms, opened, utc_now
 from forebay.config.credentials import has_profile, write_profile
 from forebay.config.settings import Settings, load_settings
-from forebay.metrics.rotating_file import RotatingFile, RotationOptions
+from forebay.metrics.rotating_file import RotationOptions
 from forebay.model.errors import ForebayError, NodeRunning
 from forebay.model.grants import Grant, Right
 from forebay.model.paths import ROOT
 
-_log = structlog.get_logger()
+_log = logging.getLogger(__name__)
 
 
 def main(words: Sequence[str]) -> int:
@@ -39,7 +39,8 @@ def main(words: Sequence[str]) -> int:
         settings = load_settings(given.config, data=given.data)
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(settings.data):
-            configure_log(settings)
+            rotation = RotationOptions(settings.logs.max_bytes, settings.logs.files)
+            configure_log(settings.logs.directory, rotation)
             uvloop.run(serve(settings))
     except ForebayError as error:
         # `forebay up` reads this line.
@@ -63,9 +64,9 @@ async def serve(settings: Settings) -> None:
         # What is alive now lives as long as the node: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        _log.info("node_started", node=rooms.node_id, doors=dict(doors.urls))
+        _tell("node_started", node=rooms.node_id, doors=dict(doors.urls))
         await doors.serve(stop)
-        _log.info("node_stopped", node=rooms.node_id)
+        _tell("node_stopped", node=rooms.node_id)
 
 
 async def first_key(rooms: Rooms, endpoint: str) -> None:
@@ -79,7 +80,7 @@ async def first_key(rooms: Rooms, endpoint: str) -> None:
     key = {"key_id": made.key_id, "endpoint": endpoint}
     await asyncio.to_thread(write_profile, place, profile, key, made.secret)
     await rooms.ring.renew()
-    _log.info("key_made", key_id=made.key_id, credentials=str(place), profile=profile)
+    _tell("key_made", key_id=made.key_id, credentials=str(place), profile=profile)
 
 
 def write_place(settings: Settings, doors: Doors) -> None:
@@ -95,49 +96,8 @@ def write_place(settings: Settings, doors: Doors) -> None:
     aside.replace(settings.data / "node.json")
 
 
-def configure_log(settings: Settings) -> None:
-    """Send the log, as lines of JSON, to `node.jsonl`."""
-    place = settings.logs.directory
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    rotation = RotationOptions(settings.logs.max_bytes, settings.logs.files)
-    file = RotatingFile(place / "node.jsonl", rotation)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=lambda *_: _FileLogger(file),
-        cache_logger_on_first_use=True,
-    )
-    # Libraries speak through logging; what they warn of goes to the same place.
-    logging.basicConfig(level=logging.WARNING, handlers=[_Bridge()], force=True)
-
-
-class _FileLogger:
-    """Writes finished lines."""
-
-    def __init__(self, file: RotatingFile) -> None:
-        self._file = file
-
-    def msg(self, line: str) -> None:
-        """Write one line; a full disk must not stop the node."""
-        try:
-            self._file.write(line.encode() + b"\n")
-        except ForebayError:
-            sys.stderr.write(line + "\n")
-
-    log = debug = info = warning = error = critical = exception = msg
-
-
-class _Bridge(logging.Handler):
-    """Hands records of `logging` to our log."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Take one record."""
-        _log.warning("library_said", library=record.name, said=record.getMessage())
+def _tell(event: str, **facts: object) -> None:
+    _log.info(event, extra={"facts": facts})
 
 
 @contextmanager

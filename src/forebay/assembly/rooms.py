@@ -1,6 +1,7 @@
 """The rooms of a node: built from the settings, floor by floor, and taken down in reverse."""
 
 import asyncio
+import logging
 import os
 import secrets
 import shutil
@@ -11,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn
-
-import structlog
 
 from forebay.assembly.ring import Ring
 from forebay.assembly.stores import StoreOpener
@@ -36,7 +35,7 @@ from forebay.shelf.snapshot import MountPoint, MountSnapshot
 from forebay.shelf.tallies import Tallies
 from forebay.state.state import State, StateOptions, open_state
 
-_log = structlog.get_logger()
+_log = logging.getLogger(__name__)
 
 # A map is address space, not memory: four times what may be held leaves room for free pages.
 _MAP_FACTOR: Final = 4
@@ -226,4 +225,5 @@ async def _keep(stack: AsyncExitStack, work: Coroutine[Any, Any, object]) -> Non
 
 def _tell_of_death(task: "asyncio.Task[object]") -> None:
     if not task.cancelled() and task.exception() is not None:
-        _log.error("task_died", task=repr(task.get_coro()), exc_info=task.exception())
+        facts = {"task": repr(task.get_coro())}
+        _log.error("task_died", extra={"facts": facts}, exc_info=task.exception())

@@ -1,12 +1,12 @@
 """The application: every request that is no hit, from its first look to its line in the log."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -38,7 +38,7 @@ from forebay.metrics.audit_log import AuditRecord
 from forebay.metrics.request_ids import RequestIds
 from forebay.model.errors import HostTrouble
 
-_log = structlog.get_logger()
+_log = logging.getLogger(__name__)
 
 _DENIALS: Final = frozenset(
     {"AccessDenied", "InvalidAccessKeyId", "RequestTimeTooSkewed", "SignatureDoesNotMatch"}
@@ -180,7 +180,8 @@ class _Application:
     async def _error_response(self, error: Exception, request: Request, line: Line) -> Response:
         answer = answer_to(error)
         if answer.code == "InternalError":
-            _log.error("request_failed", request_id=line.request_id, path=line.path, exc_info=error)
+            facts = {"request_id": line.request_id, "path": line.path}
+            _log.error("request_failed", extra={"facts": facts}, exc_info=error)
         if answer.code in _DENIALS:
             await self._audit(answer.code, request, line)
         resource = request.scope["raw_path"].decode("latin-1")
@@ -211,6 +212,5 @@ def _enter(response: FileResponse, line: Line) -> None:
     line.start, line.end = response.span.start, response.span.end
     line.from_cache, line.from_store = response.file.from_cache, response.file.from_store
     if response.error is not None:
-        _log.warning(
-            "answer_cut", request_id=line.request_id, path=line.path, **response.error.facts()
-        )
+        about = {"request_id": line.request_id, "path": line.path, **response.error.facts()}
+        _log.warning("answer_cut", extra={"facts": about})

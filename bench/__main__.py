@@ -13,14 +13,20 @@ from typing import Any, Final
 
 from bench.cold_read import cold_read
 from bench.hot_get import hot_get
+from bench.index_memory import index_memory
+from bench.listing import listing
 from bench.load import OUT
 from bench.machine import machine
 from bench.outcome import Outcome
+from bench.start import start
 from bench.table import as_text
 
 SCENARIOS: Final[Mapping[str, Callable[..., Outcome]]] = {
     "hot_get": hot_get,
     "cold_read": cold_read,
+    "listing": listing,
+    "index_memory": index_memory,
+    "start": start,
 }
 
 

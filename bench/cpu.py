@@ -40,9 +40,9 @@ def pin(pids: Iterable[int], allowed: set[int]) -> None:
 
 
 def memory(pid: int) -> dict[str, int]:
-    """The bytes of memory of a process, by the kernel's names: VmRSS, RssAnon and others."""
+    """The bytes of memory of a process (0: this one), by the kernel's names: VmRSS, RssAnon and more."""
     sizes: dict[str, int] = {}
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+    for line in Path(f"/proc/{pid or 'self'}/status").read_text().splitlines():
         name, _, rest = line.partition(":")
         words = rest.split()
         if len(words) == 2 and words[1] == "kB":

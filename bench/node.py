@@ -12,14 +12,15 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from forebay.client.filesystem import ForebayFileSystem
+
 FOREBAY = [sys.executable, "-m", "forebay.cli"]
 
 
 class Node:
     """A node that keeps everything below `directory`; entered, it runs.
 
-    `files` are the directories that may be mounted; `environment` is what its process sees besides
-    ours.
+    `files` is the directory below which directories may be mounted.
     """
 
     def __init__(self, directory: Path, *, files: Path | None = None, quota: str = "16GiB") -> None:
@@ -85,6 +86,17 @@ class Node:
         profiles.read(self._credentials)
         profile = profiles["default"]
         return profile["aws_access_key_id"], profile["aws_secret_access_key"]
+
+    def filesystem(self, *, short_circuit: bool = True) -> ForebayFileSystem:
+        """Its lake, as fsspec knows filesystems."""
+        key, secret = self.key
+        return ForebayFileSystem(
+            data=str(self.data),
+            endpoint=self.endpoint,
+            key=key,
+            secret=secret,
+            short_circuit=short_circuit,
+        )
 
     def __enter__(self) -> Self:
         self.start()

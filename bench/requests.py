@@ -22,8 +22,8 @@ class Signer:
     key_id: str
     secret: str
 
-    def gets(self, paths: Iterable[str]) -> Iterable[bytes]:
-        """A whole request for each path, signed now."""
+    def gets(self, paths: Iterable[str], method: str = "GET") -> Iterable[bytes]:
+        """A whole request for each path, signed now; the queries are canonical."""
         stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         date = stamp[:8]
         scope = f"{date}/{REGION}/s3/aws4_request"
@@ -32,14 +32,15 @@ class Signer:
         prefix = uuid.uuid4().hex[:20]
         for number, path in enumerate(paths):
             name = f"{prefix[:8]}-{prefix[8:12]}-{prefix[12:16]}-{prefix[16:]}-{number:012x}"
+            place, _, query = path.partition("?")
             canonical = (
-                f"GET\n{path}\n\namz-sdk-invocation-id:{name}\nhost:{self.host}\n"
+                f"{method}\n{place}\n{query}\namz-sdk-invocation-id:{name}\nhost:{self.host}\n"
                 f"x-amz-content-sha256:{EMPTY_SHA256}\nx-amz-date:{stamp}\n\n{SIGNED}\n"
                 f"{EMPTY_SHA256}"
             )
             proof = signature(key, stamp.encode(), scope.encode(), canonical.encode()).decode()
             yield (
-                f"{_get(path, self.host, name)}X-Amz-Date: {stamp}\r\n"
+                f"{_lines(method, path, self.host, name)}X-Amz-Date: {stamp}\r\n"
                 f"X-Amz-Content-SHA256: {EMPTY_SHA256}\r\nAuthorization: {claim}{proof}\r\n\r\n"
             ).encode()
 
@@ -53,12 +54,12 @@ class Plain:
     def gets(self, paths: Iterable[str]) -> Iterable[bytes]:
         """A whole request for each path."""
         for path in paths:
-            yield f"{_get(path, self.host, str(uuid.UUID(int=0)))}\r\n".encode()
+            yield f"{_lines('GET', path, self.host, str(uuid.UUID(int=0)))}\r\n".encode()
 
 
-def _get(path: str, host: str, name: str) -> str:
+def _lines(method: str, path: str, host: str, name: str) -> str:
     return (
-        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\n"
         f"Accept-Encoding: identity\r\namz-sdk-invocation-id: {name}\r\n"
         "amz-sdk-request: attempt=1\r\n"
     )

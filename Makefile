@@ -8,7 +8,7 @@ WHEEL_VENV := .venv-wheel
 UV_VERSION := 0.13.8
 GROUPS := --extra sql --group test --group lint --group docs --group build
 
-.PHONY: help setup demo quick lint fix check test stress bench docs serve-docs floors news lock wheel release clean
+.PHONY: help setup demo quick lint fix check test stress bench docs reference serve-docs floors news lock wheel release clean
 
 help: ## List the recipes.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -65,7 +65,10 @@ bench: $(VENV)/ready ## Run the benchmarks against their peers and print the tab
 	$(BIN)/python -m bench
 
 docs: $(VENV)/ready ## Build the documentation, warnings as errors.
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+reference: $(VENV)/ready ## Fill the reference pages anew from the tables in the code.
+	$(BIN)/python -m testbed.reference_pages
 
 serve-docs: $(VENV)/ready ## Show the documentation on loopback.
 	$(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:8000

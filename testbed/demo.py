@@ -3,9 +3,12 @@
 TPC-DS tables lie in a real HDFS behind a slow line. They are queried straight over the line, then
 through Forebay twice; the answers are compared, and the far store itself tells what it gave.
 
-`SF` sets the scale factor, `KEEP=1` leaves everything running.
+`SF` sets the scale factor, `KEEP=1` leaves everything running; `--picture FILE` draws what was
+shown as an SVG.
 """
 
+import argparse
+import io
 import json
 import os
 import shutil
@@ -21,7 +24,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import duckdb
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -37,6 +42,8 @@ QUERIES = (3, 7, 19, 42, 43, 52, 55, 79, 96, 98)
 LINE = WanOptions(round_trip=timedelta(milliseconds=30), megabits=200)
 BUCKET = "cloud"
 SCREEN = Console(highlight=False)
+# What is shown is drawn a second time, for a picture of it.
+RECORD = Console(highlight=False, record=True, width=82, file=io.StringIO())
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +144,19 @@ def equal(runs: Sequence[Run]) -> bool:
     return all(answers == ordered[0] for answers in ordered) and any(map(len, ordered[0]))
 
 
+def show(*shown: RenderableType) -> None:
+    """Print on the screen, and for the picture."""
+    for console in (SCREEN, RECORD):
+        console.print(*shown)
+
+
 @contextmanager
 def step(sentence: str) -> Iterator[None]:
     """Tell what is being done, and how long it took."""
     start = time.monotonic()
     with SCREEN.status(sentence):
         yield
-    SCREEN.print(f"  {sentence} [dim]({time.monotonic() - start:.1f} s)[/]")
+    show(f"  {sentence} [dim]({time.monotonic() - start:.1f} s)[/]")
 
 
 def fill(premises: Premises, scale: float) -> int:
@@ -159,7 +172,7 @@ def fill(premises: Premises, scale: float) -> int:
 
 def mount(compute: Compute, premises: Premises, cloud: Seaweed) -> None:
     """Start the node, mount both stores."""
-    with step("starting Forebay and mounting both stores"):
+    with step("starting Forebay, mounting both stores"):
         compute.forebay("up")
         options = [f"--option={name}={value}" for name, value in premises.mount_options.items()]
         compute.forebay("fs", "mount", "--readonly", *options, "/onprem", premises.uri)
@@ -170,11 +183,43 @@ def mount(compute: Compute, premises: Premises, cloud: Seaweed) -> None:
         }
         options = [f"--option={name}={value}" for name, value in s3.items()]
         compute.forebay("fs", "mount", *options, "/cloud", f"s3://{BUCKET}/")
+    show(f"    [dim]$ forebay fs mount --readonly … /onprem {premises.uri}[/]")
+    show(f"    [dim]$ forebay fs mount … /cloud s3://{BUCKET}/[/]")
+
+
+def drawn_table(title: str, title_style: str) -> Table:
+    """A table without walls."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style=title_style,
+        caption_justify="left",
+        caption_style="dim",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+
+
+def report_of(compute: Compute) -> Table:
+    """The operator's report on the stores, turned by a quarter: a column for each mount."""
+    (told,) = json.loads(compute.forebay("fsadmin", "report", "ufs", "--json"))["tables"]
+    drawn = drawn_table("$ forebay fsadmin report ufs", title_style="dim")
+    drawn.caption = (
+        "What programs of this host read in files they were handed whole is not counted."
+    )
+    heads, *lines = zip(*(row["shown"] for row in told["rows"]), strict=True)
+    names = [column.removesuffix(">") for column in told["columns"]]
+    drawn.add_column(names[0])
+    for head in heads:
+        drawn.add_column(head, justify="right")
+    for name, cells in zip(names[1:], lines, strict=True):
+        drawn.add_row(name, *cells)
+    return drawn
 
 
 def table_of(runs: Sequence[Run], store: str) -> Table:
     """The result, for people."""
-    drawn = Table(title=f"{len(QUERIES)} TPC-DS queries", title_justify="left")
+    drawn = drawn_table(f"{len(QUERIES)} TPC-DS queries", title_style="bold")
     drawn.add_column("run")
     for column in ("seconds", f"file content from {store}", "status requests"):
         drawn.add_column(column, justify="right")
@@ -182,18 +227,18 @@ def table_of(runs: Sequence[Run], store: str) -> Table:
         drawn.add_row(
             run.name,
             f"{run.seconds:.1f}",
-            f"{run.given.content_bytes:,} B",
+            f"{run.given.content_bytes:,} B" if run.given.content_bytes else "[bold green]0 B[/]",
             f"{run.given.status_requests:,}",
         )
     return drawn
 
 
-def show(runs: Sequence[Run], compute: Compute, premises: Premises) -> bool:
+def conclude(runs: Sequence[Run], compute: Compute, premises: Premises) -> bool:
     """Print the report and the result; whether all is as it must be."""
-    SCREEN.print(compute.forebay("fsadmin", "report", "ufs"), end="")
-    SCREEN.print(table_of(runs, premises.name))
+    show("", report_of(compute), "")
+    show(table_of(runs, premises.name))
     same = equal(runs)
-    SCREEN.print(f"answers equal: {'yes' if same else 'NO'}")
+    show(f"answers equal: {'[bold green]yes' if same else '[bold red]NO'}[/]")
     return same and runs[-1].given.content_bytes == 0
 
 
@@ -209,19 +254,18 @@ def job(stack: ExitStack, work: Path, environment: Mapping[str, str]) -> bool:
         stack.callback(cloud.stop)
         cloud.make_bucket(BUCKET)
     size = fill(premises, scale)
-    SCREEN.print(
-        f"  24 tables, {size / 1e6:.1f} MB, lie in {premises.name} at {premises.directory}"
-    )
+    show(f"  24 tables, {size / 1e6:.1f} MB, lie in {premises.name} at {premises.directory}")
     compute = Compute(work, secrets_of(premises, cloud))
     stack.callback(stop_node, compute)
     mount(compute, premises, cloud)
     queries = query_texts()
     with step("asking directly over the WAN"):
         runs = [run_direct(premises, queries)]
+    show(f"    [dim]$ forebay sql --json --tables /onprem{premises.directory} …[/]")
     for name in ("Forebay, first run", "Forebay, second run"):
         with step(f"asking through {name}"):
             runs.append(run_forebay(name, compute, premises, queries))
-    good = show(runs, compute, premises)
+    good = conclude(runs, compute, premises)
     if environment.get("KEEP") == "1":
         keep(compute, premises, cloud)
     return good
@@ -262,20 +306,31 @@ def keep(compute: Compute, premises: Premises, cloud: Seaweed) -> None:
     signal.pause()
 
 
-def main(environment: Mapping[str, str]) -> int:
+def main(words: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the demo; 0 if all was as it must be."""
+    parser = argparse.ArgumentParser(prog="python -m testbed.demo")
+    parser.add_argument("--picture", type=Path, help="draw what was shown into this SVG")
+    given = parser.parse_args(words)
+    good = run(environment)
+    if given.picture is not None:
+        RECORD.save_svg(str(given.picture), title="make demo")
+    return 0 if good else 1
+
+
+def run(environment: Mapping[str, str]) -> bool:
+    """Run the job in a directory of its own; whether all was as it must be."""
     work = Path(tempfile.mkdtemp(prefix="forebay-demo-"))
     work.chmod(0o755)  # PostgreSQL and friends may run as other users
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, work, ignore_errors=True)
         try:
-            return 0 if job(stack, work, environment) else 1
+            return job(stack, work, environment)
         except (ServiceFailed, ComponentMissing) as error:
-            SCREEN.print(f"[red]the demo stopped:[/] {error}", markup=True)
-            return 1
+            SCREEN.print("[red]the demo stopped:[/]", escape(str(error)))
+            return False
         except KeyboardInterrupt:
-            return 0
+            return True
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.environ))
+    sys.exit(main(sys.argv[1:], os.environ))

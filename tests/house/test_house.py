@@ -84,7 +84,7 @@ def test_the_picture_of_the_floors_is_the_contract_of_the_floors() -> None:
         contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
     layers = next(contract for contract in contracts if contract["id"] == "floors")["layers"]
     rooms = [re.findall(r"\w+", layer) for layer in layers]
-    picture = (ROOT / "ARCHITECTURE.md").read_text().split("```")[1]
+    picture = (ROOT / "ARCHITECTURE.md").read_text().split("```text\n")[1].split("```")[0]
     # Two spaces or more end the rooms of a line and begin its explanation.
     drawn: list[list[str]] = []
     for line in picture.strip().splitlines():

@@ -13,6 +13,7 @@ from forebay.cli.options import invocation
 from forebay.cli.screen import JSON, as_json, facts, progress, said, table, warned
 from forebay.model.amounts import shown_bytes, shown_seconds
 from forebay.model.errors import BadInput, FileExists, NoRoom, NotAFile, StoreLied
+from forebay.namespace.options import COMMON, OF_SCHEME
 
 app = typer.Typer(no_args_is_help=True, help="Mount stores, and look at the files of the lake.")
 
@@ -21,11 +22,17 @@ LakeDirectory = Annotated[str, typer.Argument(help="A lake path, such as /onprem
 Json = Annotated[bool, JSON]
 TURN: Final = 1 << 20
 
+OPTIONS: Final = f"Options of every mount: {', '.join(option.name for option in COMMON)}" + "".join(
+    f"  |  of {scheme}://: {', '.join(option.name for option in options)}"
+    for scheme, options in OF_SCHEME.items()
+    if options
+)
+
 
 @app.command(
     epilog="Examples:  forebay fs mount  |  forebay fs mount /onprem hdfs://namenode:8020/  |  "
     "forebay fs mount --option endpoint=http://minio:9000 --option access_key_id=env:KEY "
-    "--option secret_access_key=env:SECRET /cloud s3://bucket/prefix"
+    "--option secret_access_key=env:SECRET /cloud s3://bucket/prefix\n\n" + OPTIONS
 )
 def mount(
     context: typer.Context,

@@ -1,5 +1,6 @@
 """A cached file: one generation, open for reading, whatever of it is held now."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from typing import Final
@@ -233,21 +234,51 @@ class CachedFile:
 
 
 class _Bypass:
-    """A range that is passed on without being kept."""
+    """A range that is passed on without being kept.
+
+    A stream holds one of the few connections that the store allows. It waits a moment for its
+    reader and no longer: else as many slow readers as there are connections would stop everybody.
+    """
 
     def __init__(self, fill: Fill, span: ByteRange) -> None:
         self.at = span.start
+        self._fill = fill
         self._stream = fill.bypass(span)
         self._rest = b""
+        self._waiting: asyncio.TimerHandle | None = None
+        self._is_over = False
 
     async def next(self, most: int) -> bytes:
-        """The next bytes, at most `most`; b"" at the end of the range."""
-        data = self._rest or await anext(self._stream, b"")
+        """The next bytes, at most `most`; b"" at the end of the range, or of the waiting."""
+        self._wait_no_longer()
+        data = self._rest
+        if not data and not self._is_over:
+            data = await anext(self._stream, b"")
         self._rest = data[most:]
         data = data[:most]
         self.at += len(data)
+        if self._fill.is_pinned and not self._is_over:
+            # Without pinned ranges all bytes have come by now, and no connection is held.
+            seconds = self._fill.ledger.options.slow_seconds
+            self._waiting = asyncio.get_running_loop().call_later(seconds, self._give_up)
         return data
 
     async def close(self) -> None:
         """End the stream, however much of it was read."""
+        self._wait_no_longer()
+        if not self._is_over:
+            await self._end()
+
+    def _give_up(self) -> None:
+        self._waiting = None
+        self._is_over = True
+        self._fill.spawn(self._end())
+
+    async def _end(self) -> None:
+        self._is_over = True
         await self._stream.aclose()
+
+    def _wait_no_longer(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None

@@ -145,6 +145,15 @@ class Fill:
         """Whether it can be forgotten."""
         return self.is_idle and not self._segments and self._reader is None
 
+    def follow(self, source: Source) -> None:
+        """Ask this store from now on: the one before may have been closed, or have been away."""
+        if source is self._source:
+            return
+        self._source = source
+        self._retire()
+        if not self._users:
+            self._close_retired()
+
     async def end(self) -> None:
         """The node stops: let go of everything."""
         self.readers = 0
@@ -504,8 +513,13 @@ class Fill:
             self._idle = None
         try:
             async with self._opening:
-                if self._reader is None:
-                    self._reader = await self._source.open(self._status)
+                while self._reader is None:
+                    source = self._source
+                    reader = await source.open(self._status)
+                    if source is self._source:
+                        self._reader = reader
+                    else:
+                        self._retired.append(reader)
                 return self._reader
         except BaseException:
             self._users -= 1
@@ -516,8 +530,7 @@ class Fill:
         self._users -= 1
         if self._users:
             return
-        while self._retired:
-            self._spawn(_close(self._retired.pop()))
+        self._close_retired()
         if self._idle is None:
             loop = asyncio.get_running_loop()
             self._idle = loop.call_later(self.ledger.options.idle_seconds, self._let_reader_go)
@@ -564,6 +577,10 @@ class Fill:
         if self._reader is not None:
             self._retired.append(self._reader)
             self._reader = None
+
+    def _close_retired(self) -> None:
+        while self._retired:
+            self._spawn(_close(self._retired.pop()))
 
     async def _close_reader(self) -> None:
         reader, self._reader = self._reader, None

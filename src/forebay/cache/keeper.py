@@ -136,6 +136,7 @@ class Keeper:
             )
             fill = Fill(source, status, generation, self._ledger, slots, self)
             self._fills[generation.raw] = fill
+        fill.follow(source)
         self._lingering.pop(fill, None)
         return CachedFile(fill)
 

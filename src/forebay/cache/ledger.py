@@ -168,10 +168,11 @@ class Ledger:
         if segment.entered:
             held = HeldFile(segment.file, segment.generation, segment.number, segment.held)
             await self.drop([held])
-        elif on_disk:
+        else:
             self._live.pop(segment.file, None)
-            await self.in_disk(self._unlink, [segment.file])
-            self._forget(segment.file, 0)
+            if on_disk:
+                await self.in_disk(self._unlink, [segment.file])
+                self._forget(segment.file, 0)
         # Flights and commits settle what they have reserved themselves; the rest are strays.
         commit = self._commits.get(segment)
         own = sum(flight.reserved for flight in segment.flights)

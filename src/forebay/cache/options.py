@@ -19,6 +19,7 @@ class CacheOptions:
         ahead_bytes: the largest read-ahead of a file that is read forward.
         commit_seconds: how long blocks wait to be entered together.
         idle_seconds: how long an unused reader of a store is kept open.
+        slow_seconds: how long a stream that is passed on uncached waits for its reader.
         full_seconds: how long nothing is cached after the disk refused a write.
         young_seconds: hits so soon after a fill belong to the same reading and do not count.
     """
@@ -31,5 +32,6 @@ class CacheOptions:
     ahead_bytes: int = 16 * MIB
     commit_seconds: float = 0.03
     idle_seconds: float = 10.0
+    slow_seconds: float = 1.0
     full_seconds: float = 30.0
     young_seconds: float = 5.0

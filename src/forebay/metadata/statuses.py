@@ -13,7 +13,7 @@ from forebay.metadata.flights import Flight, Flights
 from forebay.metadata.gathering import Gathering, Pool
 from forebay.metadata.index import ListingToBe, Place, StatusIndex
 from forebay.metadata.known import Known, KnownPage, known_now, moment
-from forebay.model.errors import FileMissing, ForebayError, NotADirectory, StoreAway
+from forebay.model.errors import FileMissing, ForebayError, NotADirectory, StoreAway, StoreLied
 from forebay.model.generation import StoreIdentity
 from forebay.model.paths import StoreKey
 from forebay.model.status import FileStatus, Kind, Page
@@ -237,22 +237,33 @@ class Statuses:
         listing = ListingToBe(store.identity, directory, int(gathering.started * 1000))
         self._index.announce(listing)
         try:
-            page = await store.list(directory, most=_STORE_PAGE)
-            while gathering.add(page) and page.next_after is not None:
-                page = await store.list(directory, after=page.next_after, most=_STORE_PAGE)
-            if gathering.count > self._options.remembered_entries:
-                self._note_large(place)
-            elif not gathering.is_given_up and not gathering.spoiled:
-                detailed = store.abilities.listed_details
-                self._index.enter(listing, gathering.gathered(), detailed=detailed)
+            await self._bring_in(store, place, gathering, listing)
         except ForebayError as error:
             gathering.fail(error)
             if not gathering.spoiled:
                 self._listing_failed(store, directory, error, gathering.started)
+        except BaseException as error:
+            # Whoever waits for a page must hear of it, whatever it is.
+            gathering.fail(_unreadable(store, error))
+            if not isinstance(error, Exception):
+                raise
         finally:
             self._index.end(listing)
             gathering.release()
             del self._gatherings[place]
+
+    async def _bring_in(
+        self, store: Asked, place: Place, gathering: Gathering, listing: ListingToBe
+    ) -> None:
+        directory = gathering.directory
+        page = await store.list(directory, most=_STORE_PAGE)
+        while gathering.add(page) and page.next_after is not None:
+            page = await store.list(directory, after=page.next_after, most=_STORE_PAGE)
+        if gathering.count > self._options.remembered_entries:
+            self._note_large(place)
+        elif not gathering.is_given_up and not gathering.spoiled:
+            detailed = store.abilities.listed_details
+            self._index.enter(listing, gathering.gathered(), detailed=detailed)
 
     async def _passed(
         self, store: Asked, directory: StoreKey, not_before: float, after: str, most: int
@@ -361,6 +372,15 @@ async def _page_of(gathering: Gathering, store: Asked, after: str, most: int) ->
     if found is None:
         return None
     return gathering.overlaid(_known_page(store, found, gathering.started), after)
+
+
+def _unreadable(store: Asked, error: BaseException) -> ForebayError:
+    """What those hear who waited for a listing that ended in an error that is none of ours."""
+    if not isinstance(error, Exception):
+        return StoreAway(store.identity, "the node is stopping")
+    lied = StoreLied(store.identity, f"its listing could not be read: {error!r}")
+    lied.__cause__ = error
+    return lied
 
 
 def _known_page(store: Asked, page: Page, asked_at: float) -> KnownPage:

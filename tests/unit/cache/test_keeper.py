@@ -10,6 +10,8 @@ import pytest
 from forebay.cache.pieces import BytesPiece, FilePiece
 from forebay.model.errors import BadRange, GenerationGone, NoRoom, StoreAway, StoreLied
 from forebay.model.ranges import SEGMENT_BYTES, ByteRange
+from forebay.namespace.away import AwayStore
+from forebay.stores.limited import Limits, limited
 from tests.fakes.content_store import ContentStore, Fault, content
 from tests.fakes.small_cache import MIB, a_cache, blocks, flip_a_bit, read_right
 
@@ -441,3 +443,64 @@ async def test_stream_gives_the_bytes_themselves(tmp_path: Path, store: ContentS
         file.close()
 
     assert b"".join(found) == content(1, 11, MIB + 3)
+
+
+async def test_a_store_that_came_back_is_asked_though_readers_never_ceased_to_try(
+    tmp_path: Path, store: ContentStore
+) -> None:
+    status, generation = store.put("a", MIB)
+    away = AwayStore(store.identity, StoreAway(store.identity))
+    async with a_cache(tmp_path) as cache:
+        before = cache.keeper.open(away, status, generation)
+        with pytest.raises(StoreAway):
+            await before.piece(0, MIB)
+
+        file = cache.keeper.open(store, status, generation)
+        assert await read_right(file, 1, 0, MIB)
+        before.close()
+        file.close()
+
+
+async def test_a_store_that_was_mounted_anew_is_asked_and_the_old_one_is_let_go(
+    tmp_path: Path, store: ContentStore
+) -> None:
+    status, generation = store.put("a", 8 * MIB)
+    anew = ContentStore(pinned=store.pinned, name=store.name)
+    anew.put("a", 8 * MIB)
+    async with a_cache(tmp_path) as cache:
+        file = cache.keeper.open(store, status, generation)
+        assert await read_right(file, 1, 0, MIB)
+        file.close()
+
+        file = cache.keeper.open(anew, status, generation)
+        await until(lambda: store.asked["close"] == 1)
+        assert await read_right(file, 1, 0, 8 * MIB)
+        file.close()
+
+    assert sum(end - start for start, end in anew.requests) == 7 * MIB
+    assert anew.asked["close"] == 1
+
+
+async def test_a_slow_reader_of_what_cannot_be_kept_holds_no_connection(tmp_path: Path) -> None:
+    store = ContentStore()
+    status, generation = store.put("a", 2 * MIB)
+    narrow = limited(store, Limits(connections=1))  # type: ignore[arg-type]  # it only reads
+    async with a_cache(tmp_path, quota=1, slow_seconds=0.01) as cache:
+        file = cache.keeper.open(narrow, status, generation)
+        assert await read_right(file, 1, 0, 256 << 10)
+
+        async with asyncio.timeout(5):
+            await narrow.open(status)
+        assert await read_right(file, 1, 256 << 10, 2 * MIB)
+        file.close()
+
+
+async def test_what_never_got_room_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = ContentStore()
+    async with a_cache(tmp_path, quota=1, idle_seconds=0.0) as cache:
+        for number in range(50):
+            store.put(f"f{number}", 1000)
+            assert await cache.read(store, f"f{number}", 0, 1000)
+        await cache.keeper.settle()
+        await cache.keeper.tick()
+        assert not cache.keeper._ledger._live

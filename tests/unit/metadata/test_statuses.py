@@ -11,9 +11,9 @@ import pytest
 from forebay.metadata.index import StatusIndex
 from forebay.metadata.known import KnownPage
 from forebay.metadata.statuses import Statuses, StatusOptions
-from forebay.model.errors import FileMissing, NotADirectory, StoreAway
+from forebay.model.errors import FileMissing, NotADirectory, StoreAway, StoreLied
 from forebay.model.paths import STORE_ROOT, StoreKey
-from forebay.model.status import Kind
+from forebay.model.status import Kind, Page
 from forebay.shelf.shelf import Shelf, ShelfOptions, open_shelf
 from forebay.stores.memory import MemoryStore
 from tests.fakes.watched_store import WatchedStore
@@ -495,3 +495,16 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Nothing may be logged by the event loop: no error without an owner."""
     yield
     assert not caplog.records
+
+
+async def test_a_store_whose_answer_nobody_can_read_lets_nobody_wait(
+    scene: Scene,
+) -> None:
+    class Odd(WatchedStore):
+        async def list(self, *_: object, **__: object) -> Page:
+            raise KeyError("fileId")
+
+    store = Odd(scene.store("d/a").inner)
+    async with asyncio.timeout(5):
+        with pytest.raises(StoreLied):
+            await scene.statuses.page(store, StoreKey("d"), HALF_MINUTE)

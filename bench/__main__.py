@@ -18,12 +18,16 @@ from bench.listing import listing
 from bench.load import OUT
 from bench.machine import machine
 from bench.outcome import Outcome
+from bench.projection import projection
+from bench.short_circuit import short_circuit
 from bench.start import start
 from bench.table import as_text
 
 SCENARIOS: Final[Mapping[str, Callable[..., Outcome]]] = {
     "hot_get": hot_get,
     "cold_read": cold_read,
+    "short_circuit": short_circuit,
+    "projection": projection,
     "listing": listing,
     "index_memory": index_memory,
     "start": start,

@@ -40,7 +40,7 @@ def pin(pids: Iterable[int], allowed: set[int]) -> None:
 
 
 def memory(pid: int) -> dict[str, int]:
-    """The bytes of memory of a process (0: this one), by the kernel's names: VmRSS, RssAnon and more."""
+    """The bytes of memory of a process (0: this one), by the kernel's names, such as RssAnon."""
     sizes: dict[str, int] = {}
     for line in Path(f"/proc/{pid or 'self'}/status").read_text().splitlines():
         name, _, rest = line.partition(":")

@@ -52,7 +52,7 @@ class Quota:
         self._disk_free = disk_free
         self._now = now
         self._unlinked: dict[int, int] = {}
-        self._full_until = float("-inf")
+        self._full_since = self._full_seconds = float("-inf")
         self._left = self._since = 0
         self._asked_at = float("-inf")
 
@@ -71,7 +71,8 @@ class Quota:
     @property
     def is_full(self) -> bool:
         """Whether the disk refused a write a short while ago."""
-        return self._now() < self._full_until
+        # Not so either when the clock went back: then the disk is tried again.
+        return 0 <= self._now() - self._full_since < self._full_seconds
 
     def short(self, count: int) -> int:
         """How many bytes must go before `count` more fit; 0 or less: they do."""
@@ -117,4 +118,4 @@ class Quota:
 
     def disk_refused(self, seconds: float) -> None:
         """A write failed: let nothing in for a while."""
-        self._full_until = self._now() + seconds
+        self._full_since, self._full_seconds = self._now(), seconds

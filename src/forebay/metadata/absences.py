@@ -34,7 +34,8 @@ class Absences:
         asked_at = self._seen.get((store, key))
         if asked_at is None:
             return False
-        if self._now() - asked_at > LONGEST_SECONDS:
+        # One from the future was noted before the clock went back.
+        if not 0 <= self._now() - asked_at <= LONGEST_SECONDS:
             del self._seen[store, key]
             return False
         return asked_at >= not_before

@@ -21,6 +21,7 @@ from forebay.stores.contract import Abilities, Lists, Stats
 
 _STORE_PAGE: Final = 1000
 _MOST_LARGE: Final = 1000
+_JITTER_SECONDS: Final = 1.0
 _LARGE_SECONDS: Final = 3600.0
 """After so long a directory that was too large to remember is tried again."""
 
@@ -99,7 +100,7 @@ class Statuses:
             self._must_be_in_listing(store, key, not_before)
         elif (
             max_age != timedelta(0)
-            and known.checked_at.timestamp() >= not_before
+            and not_before <= known.checked_at.timestamp() <= self._not_after(max_age)
             and (known.detailed or not detailed)
         ):
             return known
@@ -131,7 +132,7 @@ class Statuses:
         await self._index.settled(store.identity, directory)
         if max_age != timedelta(0):
             page = self._index.page(store.identity, directory, not_before, after, most)
-            if page is not None:
+            if page is not None and page.checked_at.timestamp() <= self._not_after(max_age):
                 return page
         if max_age == timedelta(0) or self._is_large(store, directory):
             return await self._passed(store, directory, not_before, after, most)
@@ -188,6 +189,10 @@ class Statuses:
     def _not_before(self, max_age: timedelta | None) -> float:
         return -inf if max_age is None else self._now() - max_age.total_seconds()
 
+    def _not_after(self, max_age: timedelta | None) -> float:
+        """What was seen later than now was seen before the clock went back: it is of any age."""
+        return inf if max_age is None else self._now() + _JITTER_SECONDS
+
     def _must_not_be_absent(self, store: Asked, key: StoreKey, not_before: float) -> None:
         if self._absences.knows(store.identity.text, key.text, not_before):
             raise FileMissing(key, "was not there a moment ago")
@@ -195,7 +200,8 @@ class Statuses:
     def _must_be_in_listing(self, store: Asked, key: StoreKey, not_before: float) -> None:
         """A complete listing of a moment ago that lacks the name says that it is absent."""
         listed_at = self._index.listed_at(store.identity, key.parent)
-        if listed_at is not None and listed_at >= max(not_before, self._now() - LONGEST_SECONDS):
+        now = self._now()
+        if listed_at is not None and max(not_before, now - LONGEST_SECONDS) <= listed_at <= now:
             raise FileMissing(key, "was not in its directory a moment ago")
 
     async def _ask(self, store: Asked, key: StoreKey, flight: Flight[Known]) -> Known:

@@ -40,6 +40,9 @@ _BATCH: Final = 5000
 _REORDER_MS: Final = 60_000
 """A directory moves in the order when it was checked so much later than its place says."""
 
+_LATEST_MS: Final = 600_000
+"""No answer comes later than this: what seems so much newer was seen before the clock went back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Put:
@@ -224,7 +227,7 @@ class NamesWriter:
         known_at = 0 if raw is None else max(decode_name(raw).checked_ms, about.seen_ms)
         if raw is None and about.listed_ms:
             known_at = about.listed_ms
-        if checked < known_at:
+        if checked < known_at <= checked + _LATEST_MS:
             return
         transaction.put(place, encode_name(put.record), db=self._database.status)
         if put.record.kind is Kind.FILE:

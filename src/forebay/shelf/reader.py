@@ -29,6 +29,7 @@ Extent = tuple[Handle, int, int]
 _CHANCES: Final = 64
 _TOUCH_MASK: Final = TOUCHED_BYTES - 1
 _FOR_EVER: Final = float("inf")
+_JITTER_SECONDS: Final = 1.0
 
 
 class SegmentView:
@@ -169,6 +170,7 @@ class ShelfReader:
         self._path_of = path_of
         self._now = now
         self._room = entries
+        self._swept_at = now()
         self._entries: dict[bytes, Entry] = {}
         self._descriptors = Descriptors(descriptor_room() if descriptors is None else descriptors)
         self._attach()
@@ -245,6 +247,11 @@ class ShelfReader:
         Raises:
             NodeAway: (in a process that only reads) the index is another one and cannot be opened.
         """
+        now = self._now()
+        if now < self._swept_at:
+            # The clock went back: what is kept would look fresh for too long.
+            self._entries.clear()
+        self._swept_at = now
         try:
             if self._shelf.renew():
                 self._attach()
@@ -322,7 +329,7 @@ class ShelfReader:
         if place is None:
             return None
         entry = self._read(name, path, place)
-        if entry is None or entry.fresh_until < self._now():
+        if entry is None or not self._is_fresh(entry):
             return None
         if old is not None and _alike(old, entry):
             entry.tail = old.tail
@@ -330,6 +337,13 @@ class ShelfReader:
             self._evict()
         self._entries[name] = entry
         return entry
+
+    def _is_fresh(self, entry: Entry) -> bool:
+        now = self._now()
+        if entry.fresh_until < now:
+            return False
+        # What was seen later than now was seen before the clock went back: it is of any age.
+        return entry.checked <= now + _JITTER_SECONDS or entry.fresh_until == _FOR_EVER
 
     def _read(self, name: bytes, path: str, place: Place) -> Entry | None:
         directory, _, last = place.key.rpartition("/")

@@ -508,3 +508,34 @@ async def test_a_store_whose_answer_nobody_can_read_lets_nobody_wait(
     async with asyncio.timeout(5):
         with pytest.raises(StoreLied):
             await scene.statuses.page(store, StoreKey("d"), HALF_MINUTE)
+
+
+async def test_a_clock_that_goes_back_makes_nothing_absent_that_is_there(scene: Scene) -> None:
+    store = scene.store("d/a")
+    with pytest.raises(FileMissing):
+        await scene.statuses.status(store, StoreKey("b"), HALF_MINUTE)
+    await scene.statuses.page(store, StoreKey("d"), HALF_MINUTE)
+    scene.clock.passes(-3600)
+    for name in ("b", "d/b"):
+        store.inner.plant(name, b"there")
+        assert (await scene.statuses.status(store, StoreKey(name), HALF_MINUTE)).status.size == 5
+
+
+async def test_a_clock_that_goes_back_makes_nothing_old_look_fresh(scene: Scene) -> None:
+    store = scene.store("d/a", "e/a")
+    await scene.statuses.status(store, StoreKey("e/a"), HALF_MINUTE)
+    await all_names(scene, store, "d")
+    scene.clock.passes(-3600)
+    for name in ("d/a", "d/b", "e/a"):
+        store.inner.plant(name, b"changed")
+
+    for _ in range(2):
+        for name in ("d/a", "e/a"):
+            known = await scene.statuses.status(store, StoreKey(name), HALF_MINUTE)
+            assert known.status.size == 7
+    assert await all_names(scene, store, "d") == ["d/a", "d/b"]
+    await scene.statuses.settle()
+    asked = store.asked["stat"]
+    for name in ("d/a", "e/a"):
+        await scene.statuses.status(store, StoreKey(name), HALF_MINUTE)
+    assert store.asked["stat"] == asked

@@ -430,3 +430,20 @@ def test_another_process_follows_a_wiped_index(tmp_path: Path) -> None:
         remember(shelf)
         assert other.ask() == f"{SIZE} 2"
     shelf.close()
+
+
+def test_a_clock_that_goes_back_makes_nothing_old_look_fresh(
+    shelf: Shelf, reader: ShelfReader, clock: Clock
+) -> None:
+    publish(shelf)
+    clock.at = 5000.0
+    remember(shelf, checked=5000)
+    assert reader.find(NAME) is not None
+    reader.sweep()
+
+    clock.at = 1000.0
+    reader.sweep()
+    assert reader.find(NAME) is None
+
+    remember(shelf, checked=1000)
+    assert reader.find(NAME) is not None

@@ -302,10 +302,18 @@ class Statuses:
                 self._tell_gathering(store, directory, None)
                 self._index.drop(store.identity, directory)
             case NotADirectory():
-                self._index.forget(store.identity, directory, recursive=True)
+                self._found_no_directory(store, directory)
             case _:
                 # The store said nothing about the directory: what is remembered stays.
                 pass
+
+    def _found_no_directory(self, store: Asked, key: StoreKey) -> None:
+        """A file is at `key`: forget the directory that was there, and lose the file nowhere."""
+        known = self._index.status(store.identity, key)
+        if known is None or known.status.is_directory:
+            self._index.forget(store.identity, key, recursive=True)
+            # A listing that has the directory, or nothing, lacks the file.
+            self._index.unlist(store.identity, key.parent)
 
     def _is_large(self, store: Asked, directory: StoreKey) -> bool:
         seen_at = self._large.get((store.identity.text, directory.text))

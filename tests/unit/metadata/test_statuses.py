@@ -539,3 +539,42 @@ async def test_a_clock_that_goes_back_makes_nothing_old_look_fresh(scene: Scene)
     for name in ("d/a", "e/a"):
         await scene.statuses.status(store, StoreKey(name), HALF_MINUTE)
     assert store.asked["stat"] == asked
+
+
+@pytest.mark.parametrize("real_directories", [False, True])
+@pytest.mark.parametrize("sync", [HALF_MINUTE, ALWAYS, NEVER])
+async def test_a_file_that_was_listed_as_if_it_were_a_directory_is_not_lost(
+    scene: Scene, sync: timedelta | None, real_directories: bool
+) -> None:
+    store = scene.store("d/a", "d/b", real_directories=real_directories)
+    assert await all_names(scene, store, "d") == ["d/a", "d/b"]
+    await scene.statuses.settle()
+
+    for name in ("d/a", "d/b"):
+        with pytest.raises((FileMissing, NotADirectory)):
+            await scene.statuses.page(store, StoreKey(name), sync)
+    await scene.statuses.settle()
+
+    assert (await scene.statuses.status(store, StoreKey("d/a"), HALF_MINUTE)).status.is_file
+    page = await scene.statuses.page(store, StoreKey("d"), None)
+    assert names(page) == ["d/a", "d/b"]
+
+
+@pytest.mark.parametrize("real_directories", [False, True])
+async def test_a_file_that_nothing_is_known_of_is_not_absent_because_it_is_no_directory(
+    scene: Scene, real_directories: bool
+) -> None:
+    store = scene.store("d/a", "d/b", real_directories=real_directories)
+    store.hold()
+    listing = asyncio.create_task(all_names(scene, store, "d"))
+    asking = asyncio.create_task(scene.statuses.page(store, StoreKey("d/a"), HALF_MINUTE))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    store.go()
+    with pytest.raises((FileMissing, NotADirectory)):
+        await asking
+
+    assert (await scene.statuses.status(store, StoreKey("d/a"), HALF_MINUTE)).status.is_file
+    assert await listing == ["d/a", "d/b"]
+    await scene.statuses.settle()
+    assert await all_names(scene, store, "d") == ["d/a", "d/b"]

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -147,7 +149,7 @@ def test_mounting_what_does_not_answer_mounts_nothing(shared_node: RunningNode) 
         (("fs", "cat", "/files/none"), "file-missing"),
         (("fs", "cat", "/nowhere/x"), "file-missing"),
         (("fs", "mount", "/x", "gopher://x/"), "bad-uri"),
-        (("fs", "mount", "/x", "file:///etc"), "access-denied"),
+        (("fs", "mount", "/x", "file:///etc"), "place-forbidden"),
         (("fs", "mount", "/", "file:///etc"), "root-read-only"),
         (("fs", "unmount", "/none"), "mount-missing"),
         (("keys", "revoke", "FBNONE"), "key-missing"),
@@ -248,10 +250,19 @@ def test_help_has_examples(shared_node: RunningNode) -> None:
     assert "forebay up" in shared_node.must("--help").out
 
 
-def test_completion_can_be_installed(shared_node: RunningNode) -> None:
-    said = shared_node.forebay("--show-completion", "bash")
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_complete_commands(shell: str) -> None:
+    program = Path(sys.executable).with_name("forebay")
 
-    assert "complete" in said.out
+    said = subprocess.run(
+        [program],
+        env={"_FOREBAY_COMPLETE": f"source_{shell}", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "_FOREBAY_COMPLETE=complete_" in said.stdout
 
 
 def test_changes_and_denials_are_in_the_audit_log(shared_node: RunningNode) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from forebay.cli.options import invocation
 from forebay.cli.screen import JSON, as_json, said, table
-from forebay.config.credentials import write_profile
+from forebay.config.credentials import profile_of, write_profile
 
 app = typer.Typer(no_args_is_help=True, help="Create, list, revoke and rotate access keys.")
 Json = Annotated[bool, JSON]
@@ -78,9 +78,12 @@ def rotate(
 ) -> None:
     """Give a key a new secret; id and grants stay."""
     call = invocation(context)
+    file = call.settings().credentials
+    # The profile that has the old secret is the one that needs the new one.
+    target = profile or profile_of(file, key_id) or key_id
     made = call.node().post(f"/v1/keys/{key_id}/rotate", {"grace": grace})
     secret = made.pop("secret")
-    place = write_profile(call.settings().credentials, profile or key_id, made, secret)
-    as_json({**made, "credentials": str(place)}) if json else said(
-        f"the new secret of {key_id} is in {place}, profile [{profile or key_id}]"
+    write_profile(file, target, made, secret)
+    as_json({**made, "credentials": str(file), "profile": target}) if json else said(
+        f"the new secret of {key_id} is in {file}, profile [{target}]"
     )

@@ -125,7 +125,11 @@ class OpenShelf:
     def whole(self, entry: Entry) -> Handle | None:
         """An open file with exactly the bytes of `entry`, if all lie in one segment file."""
         with self._lock:
-            return self._reader.whole(entry)
+            handle = self._reader.whole(entry)
+            if handle is not None and self._is_counted:
+                # What is read of it afterwards nobody sees: it counts with its size.
+                self._note(entry, entry.size)
+            return handle
 
     def abandon(self) -> None:
         """Let go of it in a forked child: it is the parent's, whose locks must stay as they are."""

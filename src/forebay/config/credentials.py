@@ -82,18 +82,36 @@ def _replace(file: Path, text: str) -> None:
     aside.rename(file)
 
 
+def profile_of(file: Path, key_id: str) -> str | None:
+    """The profile that holds the key, or None.
+
+    Raises:
+        BadConfiguration: the file cannot be read.
+    """
+    known = _parsed(file)
+    for profile in known.sections():
+        if known.get(profile, "aws_access_key_id", fallback=None) == key_id:
+            return profile
+    return None
+
+
 def read_key(file: Path, profile: str) -> tuple[str, str] | None:
     """Key id and secret of `[profile]`, or None if there is no such profile.
 
     Raises:
         BadConfiguration: the file cannot be read.
     """
-    parser = configparser.RawConfigParser()
     try:
-        parser.read_string(file.read_text(encoding="utf-8") if file.exists() else "")
-        found = parser[profile]
+        found = _parsed(file)[profile]
         return found["aws_access_key_id"], found["aws_secret_access_key"]
     except KeyError:
         return None
+
+
+def _parsed(file: Path) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(file.read_text(encoding="utf-8") if file.exists() else "")
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         raise BadConfiguration(file, f"cannot be read: {error}") from error
+    return parser

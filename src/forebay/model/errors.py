@@ -6,6 +6,7 @@
     │   └── MountMissing  MountExists  RootReadOnly
     ├── Refused             the caller may not
     │   ├── AccessDenied  KeyUnknown  SignatureWrong  RequestExpired  ReadOnly
+    │   └── PlaceForbidden
     ├── FileTrouble         the store answered, and the answer is no
     │   ├── FileMissing  FileExists  NotAFile  NotADirectory  DirectoryNotEmpty
     │   ├── ConditionFailed  GenerationGone  UploadMissing  Unsupported
@@ -174,6 +175,13 @@ class ReadOnly(Refused):
 
     code = "read-only"
     advice = "Mount it again without --readonly, or write elsewhere."
+
+
+class PlaceForbidden(Refused):
+    """A directory of this host that may not be mounted."""
+
+    code = "place-forbidden"
+    advice = "Add a directory above it to the setting `stores.file.allow`, and start the node anew."
 
 
 class FileTrouble(ForebayError):

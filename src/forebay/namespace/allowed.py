@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from forebay.model.errors import AccessDenied, BadUri
+from forebay.model.errors import BadUri, PlaceForbidden
 from forebay.namespace.uri import Scheme, StoreUri
 
 
@@ -12,7 +12,7 @@ async def allowed(uri: StoreUri, directories: Sequence[str]) -> StoreUri:
     """The URI, that of a directory of files with its links followed.
 
     Raises:
-        AccessDenied: the directory is below none of `directories`.
+        PlaceForbidden: the directory is below none of `directories`.
         BadUri: its real path cannot be written as a URI.
     """
     if uri.scheme is not Scheme.FILE:
@@ -28,5 +28,5 @@ def _followed(uri: StoreUri, directories: Sequence[str]) -> StoreUri:
     except (OSError, RuntimeError) as error:
         raise BadUri(uri, f"its links cannot be followed: {error}") from error
     if not is_allowed:
-        raise AccessDenied(uri, "is below no directory that the setting stores.file.allow names")
+        raise PlaceForbidden(uri, "is below no directory that the setting stores.file.allow names")
     return StoreUri(uri.scheme, "", str(path), uri.key)

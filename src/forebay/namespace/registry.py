@@ -168,7 +168,7 @@ class Namespace:
         """Mount the store at `uri`, after it has answered.
 
         On any error nothing is mounted, and nothing is held open. Raises RootReadOnly, MountExists
-        (the place); BadUri, BadOption, AccessDenied (what was given); StoreAway, StoreRefused,
+        (the place); BadUri, BadOption, PlaceForbidden (what was given); StoreAway, StoreRefused,
         StoreMissing, NotADirectory (what the store said).
         """
         check_place(path, self._table.mounts)

@@ -1,9 +1,12 @@
 """SQLite: the state in one file, read by a few threads and written by one."""
 
 import asyncio
+import fcntl
 import os
+import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -11,6 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from forebay.model.errors import StateAway
 from forebay.state.backup import copy_state
 from forebay.state.commits import GroupCommit, Outcome, commit_together
 from forebay.state.database import Work
@@ -19,7 +23,7 @@ from forebay.state.trouble import speaking_of
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 5
+_PATIENCE: Final = 15
 """Seconds to wait for another process that writes."""
 
 _READERS: Final = 4
@@ -103,6 +107,16 @@ def _claim(path: Path) -> None:
     """Make the file if it is not there, for its owner alone; SQLite's own would be for all."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    # The switch to WAL waits for nobody: of several that begin at once, one would be refused.
+    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with closing(sqlite3.connect(path, timeout=_PATIENCE)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.Error as error:
+        raise StateAway(path, str(error)) from error
+    finally:
+        os.close(lock)
 
 
 def _read(engine: Engine, work: Work[T]) -> T:

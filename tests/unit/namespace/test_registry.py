@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from forebay.model.errors import (
-    AccessDenied,
     BadOption,
     BadUri,
     FileMissing,
@@ -16,6 +15,7 @@ from forebay.model.errors import (
     MountExists,
     MountMissing,
     NotADirectory,
+    PlaceForbidden,
     ReadOnly,
     RootReadOnly,
     StoreAway,
@@ -182,7 +182,7 @@ async def test_a_read_only_mount_takes_no_writes(namespace: Namespace) -> None:
         ("/a", "hdfs://nn:8020/no/such/directory", {}, StoreMissing),
         ("/a", "hdfs://nn:8020/file", {}, NotADirectory),
         ("/a", "s3://full/file", {}, NotADirectory),
-        ("/a", "file:///etc", {}, AccessDenied),
+        ("/a", "file:///etc", {}, PlaceForbidden),
     ],
 )
 async def test_what_cannot_be_mounted_leaves_nothing_behind(  # noqa: PLR0917 - a table
@@ -452,7 +452,7 @@ async def test_directories_of_this_host_are_mounted_below_the_allowed_ones_only(
 
     assert made.mount.uri == f"file://{inside}"
     for path in ("allowed/out", "allowedness", "."):
-        with pytest.raises((AccessDenied, BadUri)):
+        with pytest.raises((PlaceForbidden, BadUri)):
             await namespace.mount(LakePath("/b"), f"file://{tmp_path}/{path}", {})
     await namespace.close()
 

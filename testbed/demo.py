@@ -205,7 +205,7 @@ def report_of(compute: Compute) -> Table:
     (told,) = json.loads(compute.forebay("fsadmin", "report", "ufs", "--json"))["tables"]
     drawn = drawn_table("$ forebay fsadmin report ufs", title_style="dim")
     drawn.caption = (
-        "What programs of this host read in files they were handed whole is not counted."
+        "A file that a program of this host is handed whole counts with its whole size."
     )
     heads, *lines = zip(*(row["shown"] for row in told["rows"]), strict=True)
     names = [column.removesuffix(">") for column in told["columns"]]

@@ -499,6 +499,22 @@ def test_a_client_that_vanishes_during_a_miss_leaves_nothing_open(
     assert all(file.is_closed for file in door.lake.opened)
 
 
+def test_what_cannot_be_kept_is_fetched_for_nobody_when_the_client_is_gone(door: Door) -> None:
+    door.lake.contents["/onprem/big"] = bytes(50_000_000)
+    with Client(door.port, receive_buffer=16384) as client:
+        client.send(door.signed("/onprem/big"))
+        client.head()
+    assert eventually(lambda: door.lake.opened[0].is_closed)
+    assert door.lake.opened[0].from_store < 20_000_000
+
+
+def test_a_range_of_absurd_numbers_is_no_trouble(door: Door) -> None:
+    digits = "9" * 5000
+    whole = door.ask("/onprem/a.txt", headers={"range": f"bytes=0-{digits}"})
+    assert (whole.status, whole.body) == (206, b"hello")
+    assert door.ask("/onprem/a.txt", headers={"range": f"bytes={digits}-"}).status == 416
+
+
 def test_unsupported_headers_are_refused_not_overlooked(door: Door) -> None:
     owner = door.ask("/onprem/a.txt", headers={"x-amz-expected-bucket-owner": "111122223333"})
     assert owner.code == "AccessDenied"

@@ -67,6 +67,9 @@ class FileResponse(Response):
                 case FilePiece():
                     await way.send(piece.handle, piece.offset, piece.count)
                 case BytesPiece():
+                    if way.is_disconnected:
+                        # The server takes what nobody reads: without end, and from the store.
+                        raise ConnectionResetError
                     body = {"type": "http.response.body", "body": bytes(piece.data)}
                     await send({**body, "more_body": True})
             at += piece.count
@@ -74,6 +77,8 @@ class FileResponse(Response):
 
 class CopiedPieces:
     """Sends pieces of files through memory, under servers that have no outlet for them."""
+
+    is_disconnected = False
 
     def __init__(self, send: Send) -> None:
         self._send = send

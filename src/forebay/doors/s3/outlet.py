@@ -172,6 +172,11 @@ class Outlet:
 class PieceSender(Protocol):
     """The ASGI extension, as the application uses it between start and end of a response."""
 
+    @property
+    def is_disconnected(self) -> bool:
+        """Whether the client is known to be gone."""
+        ...
+
     async def send(self, segment: Handle, offset: int, count: int) -> None:
         """Send a piece of a file as the next bytes of the body.
 

@@ -15,6 +15,7 @@ CONDITIONS: Final = frozenset(
     {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"}
 )
 
+_MOST_DIGITS: Final = 18
 _RANGE: Final = re.compile(rb"bytes=(\d*)-(\d*)")
 
 
@@ -71,6 +72,12 @@ def range_still_holds(if_range: bytes, etag: bytes, modified: int) -> bool:
     return _seconds_of(if_range) == modified
 
 
+def _number(digits: bytes) -> int:
+    """The number; of one beyond all sizes, something beyond all sizes."""
+    significant = digits.lstrip(b"0")
+    return int(significant or b"0") if len(significant) <= _MOST_DIGITS else 10**_MOST_DIGITS
+
+
 def wanted_bytes(value: bytes, size: int) -> tuple[int, int] | None:
     """Start and end of the one range that a `Range` header asks for, in a file of `size` bytes.
 
@@ -84,12 +91,12 @@ def wanted_bytes(value: bytes, size: int) -> tuple[int, int] | None:
         return None
     first, last = match.groups()
     if first:
-        start = int(first)
-        if last and int(last) < start:
+        start = _number(first)
+        if last and _number(last) < start:
             return None
-        end = min(int(last) + 1, size) if last else size
+        end = min(_number(last) + 1, size) if last else size
     elif last:
-        start, end = max(0, size - int(last)), size
+        start, end = max(0, size - _number(last)), size
     else:
         return None
     if start >= end:

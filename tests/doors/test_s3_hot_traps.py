@@ -22,6 +22,7 @@ from tests.fakes.s3_world import FakeLake, FakeShelf
 
 SMALL = bytes(range(256)) * 256
 MIDDLE = os.urandom(1 << 20) * 8
+STUCK = threading.Event()
 LONG_WAIT = 0.3
 """Longer than it takes a socket's buffers to fill; nothing is asserted of the time itself."""
 
@@ -44,6 +45,11 @@ class Helpers:
                 response = Response(b"B" * int(number))
             case "put":
                 response = await _counted(request)
+            case "stuck":
+                # As stores do that wait in threads for a disk that does not answer.
+                for _ in range(100):
+                    asyncio.get_running_loop().run_in_executor(None, STUCK.wait, 20.0)
+                response = PlainTextResponse("stuck")
             case _:
                 await self._application(scope, receive, send)
                 return
@@ -490,6 +496,19 @@ def test_cold_pages_are_read_and_verified_in_a_thread(door: Door, held: FakeShel
         )
 
     assert held.verified == 1 + 3
+
+
+def test_cold_pages_are_read_though_all_other_threads_hang(door: Door, held: FakeShelf) -> None:
+    held.is_cold = True
+    STUCK.clear()
+    with Client(door.port) as client:
+        assert client.send(get("stuck")).answer().body == b"stuck"
+        try:
+            client.send(hit(door) + hit(door, "mid"))
+            assert [client.answer().body for _ in range(2)] == [SMALL, MIDDLE]
+            assert not STUCK.is_set()
+        finally:
+            STUCK.set()
 
 
 def test_a_damaged_block_is_fetched_by_the_application_instead(door: Door, held: FakeShelf) -> None:

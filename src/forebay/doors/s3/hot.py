@@ -10,6 +10,7 @@ it at shutdown, and keeps the order. A longer or a colder hit is a small ASGI ap
 import asyncio
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -32,6 +33,7 @@ from forebay.shelf.reader import Extent
 COPIED_BYTES: Final = 32 << 10
 """Up to here one copy costs less than the two calls that it saves."""
 
+_COLD_THREADS: Final = 8
 _MORE: Final = socket.MSG_MORE
 _TLS_FAREWELL_SECONDS: Final = 1.0
 
@@ -51,15 +53,24 @@ class ConnectionOptions:
     head_bytes: int = 64 << 10
 
 
+def _cold_threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_COLD_THREADS, "forebay-cold")
+
+
 @dataclass(frozen=True, slots=True)
 class HotDoor:
-    """What all connections of one door share."""
+    """What all connections of one door share.
+
+    `threads` read what is not in memory. They are the door's own: in the event loop's, stores may
+    hang that wait for a disk.
+    """
 
     answers: Answers
     shelf: Shelf
     ledger: Ledger
     request_ids: RequestIds
     options: ConnectionOptions
+    threads: ThreadPoolExecutor = field(default_factory=_cold_threads)
     _copy: memoryview = field(default_factory=lambda: memoryview(bytearray(COPIED_BYTES)))
 
     def copied(self, extent: Extent) -> memoryview | None:
@@ -327,7 +338,7 @@ class HotProtocol(HttpToolsProtocol):
             return application
         if extent[2] == count and count <= TURN_BYTES and self._answer_shortly(hit, extent):
             return None
-        return LongHit.of(hit, extent, self.door.shelf, self.door.ledger, application)
+        return LongHit.of(hit, extent, self.door, application)
 
     def _answer_shortly(self, hit: Hit, extent: Extent) -> bool:
         """Answer a hit whose bytes are in memory; False: they are not."""
@@ -450,7 +461,13 @@ class HotProtocol(HttpToolsProtocol):
         self.outlet.unwatch()
         self._by_transport = False
         reading = self.loop.run_in_executor(
-            None, self.door.shelf.verify_cold, hit.entry, segment, offset, hit.end - count, count
+            self.door.threads,
+            self.door.shelf.verify_cold,
+            hit.entry,
+            segment,
+            offset,
+            hit.end - count,
+            count,
         )
         reading.add_done_callback(self._warmed)
 

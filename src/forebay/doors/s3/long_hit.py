@@ -5,6 +5,7 @@ It is an ASGI application of its own, so that uvicorn orders and ends it like an
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +36,25 @@ class Shelf(Protocol):
         ...
 
 
+class Means(Protocol):
+    """What a long hit needs of its door."""
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where the bytes are."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where it is written down."""
+        ...
+
+    @property
+    def threads(self) -> Executor:
+        """Where what is not in memory is read."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Portion:
     """What one turn sends: bytes of a segment file, and where they are in the whole file."""
@@ -52,21 +72,21 @@ class LongHit:
         self,
         hit: Hit,
         extents: list[Extent],
-        shelf: Shelf,
-        ledger: Ledger,
+        door: Means,
         application: ASGI3Application,
     ) -> None:
         self._hit = hit
         self._extents = extents
-        self._shelf = shelf
-        self._ledger = ledger
+        self._shelf = door.shelf
+        self._ledger = door.ledger
+        self._threads = door.threads
         self._application = application
         self._is_cold = False
         self._sent = 0
 
     @classmethod
     def of(
-        cls, hit: Hit, first: Extent, shelf: Shelf, ledger: Ledger, application: ASGI3Application
+        cls, hit: Hit, first: Extent, door: Means, application: ASGI3Application
     ) -> ASGI3Application:
         """The hit as an application; `application` itself if the shelf lacks a part of it."""
         extents = [first]
@@ -77,7 +97,7 @@ class LongHit:
                 return application
             extents.append(extent)
             at += extent[2]
-        return cls(hit, extents, shelf, ledger, application)
+        return cls(hit, extents, door, application)
 
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -123,8 +143,9 @@ class LongHit:
         self._is_cold = self._is_cold or not shelf.resident(segment, offset, count)
         if not self._is_cold:
             return None
-        read = await asyncio.to_thread(
-            shelf.verify_cold, self._hit.entry, segment, offset, portion.at, count
+        loop = asyncio.get_running_loop()
+        read = await loop.run_in_executor(
+            self._threads, shelf.verify_cold, self._hit.entry, segment, offset, portion.at, count
         )
         if read is None:
             raise ShelfDamaged(self._hit.entry.path, "a block is damaged on disk")

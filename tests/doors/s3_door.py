@@ -215,7 +215,11 @@ class Client:
         if receive_buffer is not None:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         plain.settimeout(timeout)
-        plain.connect(("127.0.0.1", port))
+        try:
+            plain.connect(("127.0.0.1", port))
+        except OSError:
+            plain.close()
+            raise
         self.socket = plain
         if tls:
             context = ssl.create_default_context()

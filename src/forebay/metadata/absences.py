@@ -40,6 +40,10 @@ class Absences:
             return False
         return asked_at >= not_before
 
+    def forget_everything(self) -> None:
+        """No name was absent."""
+        self._seen.clear()
+
     def clear(self, store: str, key: str) -> None:
         """Something may be there by now: at `key`, above or below it."""
         if not self._seen:

@@ -161,6 +161,15 @@ class StatusIndex:
         step = self._step(lambda writer: writer.forget(store, key, recursive=recursive))
         self._unsettle((store.text, key.text), step)
 
+    @property
+    def newest(self) -> float:
+        """About when the last of what is remembered was seen, in seconds."""
+        return self._reader.newest_ms() / 1000
+
+    def forget_everything(self) -> None:
+        """Remember nothing any more, soon."""
+        self._step(lambda writer: writer.forget_everything())
+
     def unlist(self, store: StoreIdentity, directory: StoreKey) -> None:
         """Hold no complete listing of `directory` any more, soon; its names stay."""
         step = self._step(lambda writer: writer.unlist(store, directory))

@@ -80,6 +80,7 @@ class Statuses:
         self._gatherings: dict[Place, Gathering] = {}
         self._pool = Pool(self._options.remembered_entries)
         self._large: dict[Place, float] = {}
+        self._latest = index.newest
 
     async def status(
         self, store: Asked, key: StoreKey, max_age: timedelta | None, *, detailed: bool = False
@@ -89,6 +90,7 @@ class Statuses:
         `detailed`: with all the store knows of it, even where listings tell less.
         Raises FileMissing, StoreAway and what else a store may raise.
         """
+        await self._heed_the_clock()
         not_before = self._not_before(max_age)
         if key.is_root:
             root = FileStatus(key, Kind.DIRECTORY)
@@ -127,6 +129,7 @@ class Statuses:
 
         Raises FileMissing, NotADirectory, StoreAway and what else a store may raise.
         """
+        await self._heed_the_clock()
         not_before = self._not_before(max_age)
         self._must_not_be_absent(store, directory, not_before)
         await self._index.settled(store.identity, directory)
@@ -185,6 +188,21 @@ class Statuses:
         await self._stats.close()
         await self._passes.close()
         await self._index.close()
+
+    async def _heed_the_clock(self) -> None:
+        """Forget everything when the clock has gone back: nobody knows how old anything is."""
+        now = self._now()
+        if now >= self._latest - _JITTER_SECONDS:
+            self._latest = max(self._latest, now)
+            return
+        self._latest = now
+        self._absences.forget_everything()
+        self._stats.overtake(lambda _: True)
+        self._passes.overtake(lambda _: True)
+        for gathering in self._gatherings.values():
+            gathering.spoil()
+        self._index.forget_everything()
+        await self._index.written()
 
     def _not_before(self, max_age: timedelta | None) -> float:
         return -inf if max_age is None else self._now() - max_age.total_seconds()

@@ -165,6 +165,13 @@ class NamesReader:
                 return None
             return found, transaction.get(identity, db=database.directories)
 
+    def newest_ms(self) -> int:
+        """About when the last directory that is remembered was checked; 0: none is."""
+        database = self._database
+        with database.environment.begin() as transaction:
+            cursor = transaction.cursor(db=database.order)
+            return int.from_bytes(cursor.key()[:8], "big") if cursor.last() else 0
+
     def directory(self, store: StoreIdentity, key: StoreKey) -> DirectoryRecord | None:
         """What is remembered of a directory as a whole; `listed_ms` tells if its page is held."""
         database = self._database

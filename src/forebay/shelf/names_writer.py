@@ -17,7 +17,7 @@ from forebay.model.generation import StoreIdentity
 from forebay.model.paths import StoreKey
 from forebay.model.status import Kind
 from forebay.shelf.changes import Transaction, changing
-from forebay.shelf.marks import SNAPSHOT_SLOT, Marks, slot_of
+from forebay.shelf.marks import RESERVED, SLOTS, SNAPSHOT_SLOT, Marks, slot_of
 from forebay.shelf.names import (
     ID_BYTES,
     MOUNTS_KEY,
@@ -138,6 +138,16 @@ class NamesWriter:
                 raw = transaction.get(identity, db=self._database.directories)
                 if owned(raw, store.text, directory.text) is not None:
                     self._set_directory(transaction, identity, listed_ms=0)
+
+    def forget_everything(self) -> None:
+        """Remember nothing any more of any store; the mount table stays."""
+        with self._lock:
+            for listing in self._listings:
+                listing.broken = True
+            with self._changing(set(range(RESERVED, SLOTS))) as transaction:
+                database = self._database
+                for table in (database.status, database.directories, database.order):
+                    transaction.drop(table, delete=False)
 
     def publish(self, snapshot: MountSnapshot) -> None:
         """Make this the mount table for all readers of this host."""

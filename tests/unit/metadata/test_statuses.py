@@ -578,3 +578,32 @@ async def test_a_file_that_nothing_is_known_of_is_not_absent_because_it_is_no_di
     assert await listing == ["d/a", "d/b"]
     await scene.statuses.settle()
     assert await all_names(scene, store, "d") == ["d/a", "d/b"]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_what_was_seen_before_the_clock_went_back_is_not_fresh_when_that_time_comes_again(
+    tmp_path: Path, restarts: bool
+) -> None:
+    clock = Clock()
+    async with opened(tmp_path, clock) as scene:
+        store = scene.store("a", "b", "d/a")
+        for name in ("a", "b"):
+            await scene.statuses.status(store, StoreKey(name), HALF_MINUTE)
+        await all_names(scene, store, "d")
+        await scene.statuses.settle()
+        clock.passes(-100)
+        for name in ("a", "b", "d/a"):
+            store.inner.plant(name, b"changed")
+        if not restarts:
+            await scene.statuses.status(store, StoreKey("a"), HALF_MINUTE)
+            clock.passes(100)
+            for name in ("a", "b", "d/a"):
+                known = await scene.statuses.status(store, StoreKey(name), HALF_MINUTE)
+                assert known.status.size == 7
+    if restarts:
+        async with opened(tmp_path, clock) as scene:
+            await scene.statuses.status(store, StoreKey("a"), HALF_MINUTE)
+            clock.passes(100)
+            for name in ("a", "b", "d/a"):
+                known = await scene.statuses.status(store, StoreKey(name), HALF_MINUTE)
+                assert known.status.size == 7

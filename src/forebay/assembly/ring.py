@@ -1,14 +1,17 @@
 """The ring of access keys, as the doors need it, following what the state holds."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, NoReturn
 
 from forebay.doors.s3.keyring import AccessKey, KeyRing
-from forebay.model.errors import StateAway
+from forebay.model.errors import ForebayError
 from forebay.model.grants import Caller
 from forebay.state.contract import Changes, Keys, Topic
 from forebay.state.rows import RingKey
+
+_log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 0.5
 """Seconds: a change takes effect within one."""
@@ -39,7 +42,7 @@ class Ring:
         self._replace()
 
     async def follow(self, sleep: Callable[[float], Awaitable[None]]) -> NoReturn:
-        """Look for changes, until cancelled; while the state is away, the keys known last hold."""
+        """Look for changes, until cancelled; while they cannot be read, those known last hold."""
         while True:
             await sleep(LOOK_EVERY)
             try:
@@ -47,8 +50,9 @@ class Ring:
                     await self.renew()
                 elif any(secret.until for row in self._rows for secret in row.secrets):
                     self._replace()
-            except StateAway:
-                continue
+            except ForebayError as error:
+                # Whatever it is: who stops looking lets revoked keys in for ever.
+                _log.warning("keys_not_read", extra={"facts": dict(error.facts())})
 
     def secrets_of(
         self, key_id: str

@@ -38,6 +38,7 @@ _PAYLOAD_HASH: Final = re.compile(rb"[0-9a-f]{64}|UNSIGNED-PAYLOAD|STREAMING-[A-
 _STAMP: Final = re.compile(rb"\d{8}T\d{6}Z")
 _CREDENTIAL_PARTS: Final = 5
 _MOST_KEPT: Final = 1024
+_MOST_DIGITS: Final = 10
 _HMAC_BLOCK: Final = 64
 
 _QUERY_NAMES: Final = (
@@ -304,7 +305,7 @@ class Signatures:
             _bad_query("X-Amz-Date must be in the ISO8601 Long Format yyyyMMdd'T'HHmmss'Z'")
         if not (expires.isascii() and expires.isdigit()):
             _bad_query("X-Amz-Expires should be a number")
-        if int(expires) > LONGEST_EXPIRY_SECONDS:
+        if len(expires) > _MOST_DIGITS or int(expires) > LONGEST_EXPIRY_SECONDS:
             _bad_query("X-Amz-Expires must be less than a week (in seconds)")
         now = self._now()
         if start - now > SKEW_SECONDS:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from bench.listing import listing
 from bench.load import OUT
 from bench.machine import machine
 from bench.outcome import Outcome
+from bench.page import write_page
 from bench.projection import projection
 from bench.short_circuit import short_circuit
 from bench.start import start
@@ -42,14 +44,20 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--write-docs", action="store_true", help="rewrite docs/benchmarks.md")
     given = parser.parse_args(words)
     OUT.mkdir(exist_ok=True)
+    # Asked to end, it ends what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    about: dict[str, Any] = {**machine(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
     outcomes = []
     for name in given.scenario or SCENARIOS:
         begin = time.monotonic()
-        outcomes.append(run(name, quick=given.quick))
+        outcome = run(name, quick=given.quick)
+        write_json(outcome, about)
+        outcomes.append(outcome)
         print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
     print()
     print(as_text(outcomes))
-    write_json(outcomes)
+    if given.write_docs:
+        write_page(OUT)
     return 0
 
 
@@ -63,12 +71,10 @@ def run(name: str, *, quick: bool) -> Outcome:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def write_json(outcomes: Sequence[Outcome]) -> None:
-    """Write each outcome to a file of its own, which the next run replaces."""
-    about: dict[str, Any] = {**machine(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
-    for outcome in outcomes:
-        place = OUT / f"{outcome.scenario}.json"
-        place.write_text(json.dumps({**about, **outcome.as_json()}, indent=1) + "\n")
+def write_json(outcome: Outcome, about: Mapping[str, Any]) -> None:
+    """Write the outcome to a file of its own, which the next run replaces."""
+    place = OUT / f"{outcome.scenario}.json"
+    place.write_text(json.dumps({**about, **outcome.as_json()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

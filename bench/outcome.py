@@ -86,7 +86,10 @@ class Outcome:
                 {
                     "name": target.name,
                     "wanted": target.wanted,
+                    "unit": target.figure.unit,
                     "measured": target.figure.median,
+                    "low": target.figure.low,
+                    "high": target.figure.high,
                     "met": target.is_met,
                 }
                 for target in self.targets

@@ -39,7 +39,7 @@ class WholeNode(RunningNode):
 
     def launch(self) -> None:
         """Start the process; `await_ready` waits for its doors."""
-        command: list[str | Path] = [sys.executable, "-m", "forebay.assembly.node"]
+        command: list[str | Path] = [sys.executable, "-m", "forebay.assembly"]
         command += ["--data", self.data, "--config", self.config]
         unset = {name: "" for name in os.environ if name.startswith("FOREBAY_")}
         surroundings = {**unset, "HOME": str(self.directory)}

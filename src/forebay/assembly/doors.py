@@ -1,6 +1,7 @@
 """The doors of a node: built, bound, served and drained together."""
 
 import asyncio
+import logging
 import os
 import socket
 import time
@@ -17,7 +18,7 @@ from uvicorn import Config, Server
 from forebay.assembly.rooms import Rooms, utc_now
 from forebay.config.sections import Door
 from forebay.doors.admin.access import AdminAccess
-from forebay.doors.admin.application import admin_application
+from forebay.doors.admin.late import LateApplication
 from forebay.doors.admin.peer import UnixPeerProtocol
 from forebay.doors.admin.services import AdminServices
 from forebay.doors.s3.address import lake_text
@@ -35,6 +36,8 @@ from forebay.namespace.mounts import Mount
 from forebay.reports.jobs import Jobs
 from forebay.reports.node_reports import NodeReports
 from forebay.shelf.reader import ShelfReader
+
+_log = logging.getLogger(__name__)
 
 AHEAD_BYTES: Final = 16 << 20
 KEPT_ENTRIES: Final = 131_072
@@ -66,6 +69,7 @@ class Doors:
         self._reader = ShelfReader(rooms.shelf, lake_text, time.time, entries=KEPT_ENTRIES)
         self._bound: list[Bound] = []
         self._ready = False
+        self._admin = LateApplication(self._load_admin)
 
     def bind(self) -> None:
         """Take the ports. Raises PortBusy; then none is held."""
@@ -91,11 +95,12 @@ class Doors:
             ]
             sweeping = group.create_task(self._sweep())
             self._ready = True
+            warming = group.create_task(self._admin.loaded())
             await stop.wait()
             self._ready = False
             for bound in self._bound:
                 bound.server.should_exit = True
-            await asyncio.gather(*serving)
+            await asyncio.gather(*serving, warming)
             sweeping.cancel()
         self._reader.close()
 
@@ -147,11 +152,17 @@ class Doors:
         door = rooms.settings.doors.admin
         listener = listen(ServerOptions(door.host, door.port))
         url = _url(door, listener)
-        app = admin_application(self._services())
+        app = self._admin
         self._bound.append(Bound("admin", url, _admin_server(app, door), listener))
         place = rooms.settings.data / "admin.sock"
         config = _admin_config(app, http=UnixPeerProtocol)
         self._bound.append(Bound("admin socket", str(place), DoorServer(config), _unix(place)))
+
+    def _load_admin(self) -> ASGIApp:
+        # The library behind it takes as long to load as all the rest of the node.
+        from forebay.doors.admin.application import admin_application  # noqa: PLC0415
+
+        return admin_application(self._services())
 
     def _services(self) -> AdminServices:
         rooms = self._rooms
@@ -203,7 +214,11 @@ class Doors:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            self._reader.sweep()
+            try:
+                self._reader.sweep()
+            except Exception:  # noqa: BLE001 - the border of a task
+                # Descriptors stay open for longer; reads go on.
+                _log.exception("sweep_failed")
 
 
 def _admin_server(app: ASGIApp, door: Door) -> DoorServer:

@@ -1,4 +1,4 @@
-"""`python -m forebay.assembly.node`: the process that is a node."""
+"""The node: the process that serves, from its first look at the settings to its last answer."""
 
 import argparse
 import asyncio
@@ -64,6 +64,7 @@ async def serve(settings: Settings) -> None:
         # What is alive now lives as long as the node: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.enable()
         _tell("node_started", node=rooms.node_id, doors=dict(doors.urls))
         await doors.serve(stop)
         _tell("node_stopped", node=rooms.node_id)
@@ -86,7 +87,7 @@ async def first_key(rooms: Rooms, endpoint: str) -> None:
 def write_place(settings: Settings, doors: Doors) -> None:
     """Write where the doors are, the shelf and the keys, for clients on this host."""
     place = {
-        "pid": os.getpid(),
+        **doors.facts(),
         "shelf": str(settings.cache.directory / "0"),
         "credentials": str(settings.credentials),
         **doors.urls,
@@ -119,7 +120,3 @@ def locked(data: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

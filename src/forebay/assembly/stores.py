@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from forebay.namespace.opening import Schemes, WantedStore
 from forebay.namespace.options import (
@@ -38,7 +39,7 @@ class StoreOpener:
     """
 
     environment: Mapping[str, str] = field(repr=False)
-    _counted: list[tuple[Store, StoreCounters]] = field(default_factory=list)
+    _counted: "WeakKeyDictionary[Store, StoreCounters]" = field(default_factory=WeakKeyDictionary)
 
     @property
     def schemes(self) -> Schemes:
@@ -51,10 +52,7 @@ class StoreOpener:
 
     def counters_of(self, store: Store) -> StoreCounters:
         """The counters of an opened store; those of nothing for one that is away."""
-        for known, counters in self._counted:
-            if known is store:
-                return counters
-        return StoreCounters()
+        return self._counted.get(store) or StoreCounters()
 
     async def _open_hdfs(self, wanted: WantedStore) -> Store:
         # Imported when the first HDFS is mounted: a node without one starts without its runtime.
@@ -100,5 +98,5 @@ class StoreOpener:
         )
         counters = StoreCounters()
         whole = stacked(store, options, counters)
-        self._counted.append((whole, counters))
+        self._counted[whole] = counters
         return whole

@@ -1,8 +1,8 @@
 """The keeper: who holds the cached bytes of this host, fills them and lets them go."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self
 
@@ -12,11 +12,13 @@ from forebay.cache.ledger import Ledger
 from forebay.cache.options import CacheOptions
 from forebay.cache.pieces import BytesPiece
 from forebay.cache.recovery import recover
-from forebay.model.errors import ForebayError, NoRoom
+from forebay.model.errors import NoRoom
 from forebay.model.generation import Generation, StoreIdentity
 from forebay.model.ranges import segment_count
 from forebay.model.status import FileStatus
 from forebay.shelf.shelf import Shelf
+
+_log = logging.getLogger(__name__)
 
 _LINGERING: Final = 256
 """Fills without readers that are kept for the next reader; each has a descriptor or two."""
@@ -263,9 +265,11 @@ class Keeper:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            # A disk that is in trouble now may work again in a second.
-            with suppress(ForebayError, OSError):
+            try:
                 await self.tick()
+            except Exception:  # noqa: BLE001 - the border of a task
+                # A disk that is in trouble may work again in a second.
+                _log.exception("tick_failed")
 
     async def _let_go(self, fill: Fill) -> None:
         self._lingering.pop(fill, None)

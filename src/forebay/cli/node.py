@@ -1,7 +1,9 @@
 """`forebay up`, `status`, `down`: the node on this machine."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,10 +11,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 import typer
 
-from forebay.cli.connection import Node
 from forebay.cli.options import invocation
 from forebay.cli.screen import JSON, as_json, facts, said, warned
 from forebay.config.settings import Settings
@@ -37,7 +39,7 @@ def up(
     running = pid_of(settings.data)
     if running is not None:
         raise NodeRunning(settings.data, f"process {running} serves it")
-    command = [sys.executable, "-m", "forebay.assembly.node", "--data", str(settings.data)]
+    command = [sys.executable, "-m", "forebay.assembly", "--data", str(settings.data)]
     command += [] if call.config is None else ["--config", str(call.config)]
     if foreground:
         os.execve(command[0], command, environment_of(settings))  # noqa: S606 - no shell
@@ -81,6 +83,21 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return {**allocator, **settings.environment}
 
 
+def place_of(data: Path, pid: int) -> dict[str, Any] | None:
+    """What the node of process `pid` says of itself, as soon as its S3 door answers; else None."""
+    try:
+        place: dict[str, Any] = json.loads((data / "node.json").read_bytes())
+        if place["pid"] != pid:
+            return None
+        door = urlsplit(place["s3"])
+        with socket.create_connection((door.hostname, door.port), timeout=1) as connection:
+            # Anything that is no HTTP is answered at once, and by TLS too.
+            connection.sendall(b"?\r\n\r\n")
+            return place if connection.recv(1) else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def pid_of(data: Path) -> int | None:
     """The process that serves `data`, or None: the lock tells, not the file's text alone."""
     import fcntl  # noqa: PLC0415 - only here
@@ -110,27 +127,18 @@ def _start(command: list[str], settings: Settings) -> dict[str, Any]:
             start_new_session=True,
             env=environment_of(settings),
         )
-    node = Node(settings.data)
-    answers: list[dict[str, Any]] = []
 
     def ready() -> bool:
-        if child.poll() is not None:
-            return True
-        try:
-            answers.append(node.get("/v1/node"))
-        except NodeAway:
-            return False
-        return True
+        return child.poll() is not None or place_of(settings.data, child.pid) is not None
 
-    if not _within(READY_WITHIN, ready) or child.poll() is not None:
+    place = place_of(settings.data, child.pid) if _within(READY_WITHIN, ready) else None
+    if place is None or child.poll() is not None:
         raise _failure(log, begin)
-    return answers[0]
+    return place
 
 
 def _failure(log: Path, begin: int) -> ForebayError:
     """Why the node did not come up: the last error line it wrote."""
-    import json  # noqa: PLC0415 - only here
-
     from forebay.cli.connection import error_of  # noqa: PLC0415
 
     with log.open("rb") as file:

@@ -4,8 +4,8 @@ Older knowledge never replaces newer. Every method is one or several short trans
 from a thread. A lock inside keeps several callers in order.
 """
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from struct import Struct
 from threading import Lock
@@ -148,6 +148,12 @@ class NamesWriter:
                 database = self._database
                 for table in (database.status, database.directories, database.order):
                     transaction.drop(table, delete=False)
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """No change is under way inside; one that a thread begins meanwhile waits."""
+        with self._lock:
+            yield
 
     def publish(self, snapshot: MountSnapshot) -> None:
         """Make this the mount table for all readers of this host."""

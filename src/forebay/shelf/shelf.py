@@ -12,6 +12,7 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -184,7 +185,10 @@ class Shelf:
                 self.run.run, self.run.trusted_run, self.run.boot, self.run.first_file, clean=True
             )
             write_run(self.layout.run, ended)
-        self._shut()
+        # A thread that nobody waits for any more may still be changing names: LMDB must not be
+        # closed under it.
+        with nullcontext() if self._writers is None else self._writers[0].at_rest():
+            self._shut()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

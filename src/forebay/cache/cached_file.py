@@ -8,10 +8,17 @@ from typing import Final
 from forebay.cache.ahead import FIRST_BYTES
 from forebay.cache.fills import Fill
 from forebay.cache.pieces import BytesPiece, FilePiece, Piece
-from forebay.cache.segments import WHOLE, LiveSegment
+from forebay.cache.segments import READABLE, WHOLE, LiveSegment
 from forebay.model.errors import BadRange, NoRoom, ShelfDamaged
 from forebay.model.generation import Generation
-from forebay.model.ranges import BLOCK_BYTES, JOINED_BYTES, SEGMENT_BYTES, ByteRange, bytes_of
+from forebay.model.ranges import (
+    BLOCK_BYTES,
+    JOINED_BYTES,
+    SEGMENT_BYTES,
+    ByteRange,
+    block_count,
+    bytes_of,
+)
 from forebay.shelf.blocks import SEGMENT_KEY
 from forebay.shelf.descriptors import is_resident
 from forebay.shelf.shelf import TOUCHED_BYTES, Damage
@@ -115,19 +122,22 @@ class CachedFile:
         self._fill.leave()
 
     async def _kept_piece(self, at: int, end: int, ahead: int) -> Piece:
-        fill, waited = self._fill, False
+        fill = self._fill
+        # The blocks as they were before we waited for one.
+        before: tuple[LiveSegment, bytes] | None = None
         while True:
             segment = await fill.segment(at // SEGMENT_BYTES)
             count = segment.readable(at, end - at)
-            if not waited or not count:
-                self._want(segment, at, end, ahead, first=not waited)
+            if before is None or not count:
+                self._want(segment, at, end, ahead, first=before is None)
             if count:
                 piece = await self._file_piece(segment, at, count)
                 if piece is not None:
-                    self._count(segment, at, piece.count, waited=waited)
+                    self._count(segment, at, piece.count, before)
                     return piece
                 continue
-            waited = True
+            if before is None or before[0] is not segment:
+                before = (segment, bytes(segment.states))
             await fill.arrival(segment, (at - segment.start) // BLOCK_BYTES)
 
     def _want(self, segment: LiveSegment, at: int, end: int, ahead: int, *, first: bool) -> None:
@@ -222,15 +232,35 @@ class CachedFile:
         else:
             self._caused.append(ByteRange(start, end))
 
-    def _count(self, segment: LiveSegment, at: int, count: int, *, waited: bool) -> None:
-        fetched, end = count, at + count
-        if not waited:
+    def _count(
+        self,
+        segment: LiveSegment,
+        at: int,
+        count: int,
+        before: tuple[LiveSegment, bytes] | None,
+    ) -> None:
+        end = at + count
+        if before is None:
             fetched = sum(max(min(end, span.end) - max(at, span.start), 0) for span in self._caused)
+        elif before[0] is segment:
+            fetched = count - _given(segment, before[1], at, end)
+        else:
+            fetched = count
         self._caused = [span for span in self._caused if span.end > end]
         self.from_store += fetched
         self.from_cache += count - fetched
         if not fetched:
             self._fill.ledger.shelf.touched[segment.file % TOUCHED_BYTES] = 1
+
+
+def _given(segment: LiveSegment, states: bytes, at: int, end: int) -> int:
+    """How many bytes of [at, end) lie in blocks that could be read when the states were these."""
+    found = 0
+    for block in range((at - segment.start) // BLOCK_BYTES, block_count(end - segment.start)):
+        if states[block] >= READABLE:
+            start = segment.start + block * BLOCK_BYTES
+            found += min(end, start + BLOCK_BYTES) - max(at, start)
+    return found
 
 
 class _Bypass:

@@ -161,7 +161,7 @@ def test_a_node_killed_while_it_starts_starts_again(
     for name in list(FILES)[:5]:
         node.ask(f"/cloud/{name}")
     node.kill()
-    for _ in range(10 * STRESS):
+    for _ in range(6 * STRESS):
         node.launch()
         time.sleep(chance.uniform(0.05, 1.0))
         node.kill()

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -100,7 +101,11 @@ async def _build(given: Settings, stack: AsyncExitStack) -> Rooms:
     await ring.renew()
     await _keep(stack, ring.follow(asyncio.sleep))
 
+    # A thread of its own: those of the loop may all hang in a directory on a dead file server.
+    shelf_thread = ThreadPoolExecutor(1, "forebay-shelf")
+    stack.callback(shelf_thread.shutdown, wait=False)
     shelf, keeper, statuses = await _memory(settings, stack)
+    await _keep(stack, _tend_shelf(shelf, shelf_thread))
     tallies = Tallies(shelf.layout.tallies)
     tallies.begin()
     counters = Counters()
@@ -116,7 +121,7 @@ async def _build(given: Settings, stack: AsyncExitStack) -> Rooms:
         ),
         environment=settings.environment,
         clock=utc_now,
-        publish=_Publisher(shelf, counters).publish,
+        publish=_Publisher(shelf, counters, shelf_thread).publish,
     )
     stack.push_async_callback(namespace.close)
     await namespace.open()
@@ -155,7 +160,6 @@ async def _memory(settings: Settings, stack: AsyncExitStack) -> tuple[Shelf, Kee
     stack.push_async_callback(keeper.close)
     statuses = Statuses(StatusIndex(shelf.names, shelf.names_writer), time.time)
     stack.push_async_callback(statuses.close)
-    await _keep(stack, _tend_shelf(shelf))
     return shelf, keeper, statuses
 
 
@@ -165,6 +169,7 @@ class _Publisher:
 
     shelf: Shelf
     counters: Counters
+    thread: ThreadPoolExecutor
 
     async def publish(self, table: MountTable) -> None:
         """Make this the table in force."""
@@ -178,7 +183,10 @@ class _Publisher:
             )
             for mount in table.mounts
         ]
-        await asyncio.to_thread(self.shelf.names_writer.publish, MountSnapshot(points))
+        publish = self.shelf.names_writer.publish
+        await asyncio.get_running_loop().run_in_executor(
+            self.thread, publish, MountSnapshot(points)
+        )
         paths = {point.path for point in points}
         for known in self.counters.mounts():
             if known.mount not in paths:
@@ -187,12 +195,12 @@ class _Publisher:
             self.counters.mount(path)
 
 
-async def _tend_shelf(shelf: Shelf) -> NoReturn:
+async def _tend_shelf(shelf: Shelf, thread: ThreadPoolExecutor) -> NoReturn:
     """Drop the names checked longest ago when there are too many, and what dead readers hold."""
     while True:
         await asyncio.sleep(ROOM_SECONDS)
-        await asyncio.to_thread(shelf.names_writer.room)
-        await asyncio.to_thread(shelf.check_readers)
+        for work in (shelf.names_writer.room, shelf.check_readers):
+            await asyncio.get_running_loop().run_in_executor(thread, work)
 
 
 def _first_start(settings: Settings) -> Settings:

@@ -33,5 +33,5 @@ class CacheOptions:
     commit_seconds: float = 0.03
     idle_seconds: float = 10.0
     slow_seconds: float = 1.0
-    full_seconds: float = 30.0
+    full_seconds: float = 10.0
     young_seconds: float = 5.0

@@ -7,10 +7,11 @@ import gc
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvloop
@@ -38,6 +39,7 @@ def main(words: Sequence[str]) -> int:
     try:
         settings = load_settings(given.config, data=given.data)
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        open_many_files()
         with locked(settings.data):
             rotation = RotationOptions(settings.logs.max_bytes, settings.logs.files)
             configure_log(settings.logs.directory, rotation)
@@ -47,6 +49,16 @@ def main(words: Sequence[str]) -> int:
         sys.stderr.write(json.dumps(dict(error.facts())) + "\n")
         return 1
     return 0
+
+
+def open_many_files() -> None:
+    """Raise the limit of open files as far as this process may: each cached file is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return
+    # A container may forbid it: then fewer files are kept open.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def serve(settings: Settings) -> None:

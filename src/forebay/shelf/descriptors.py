@@ -2,6 +2,7 @@
 
 import os
 import resource
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,15 +11,27 @@ from forebay.shelf.handles import Handle
 _OTHERS: Final = 1024
 """Descriptors left to everything else in the process, before connections take theirs."""
 
+_MANY: Final = 8192
+"""A process that may open so many files is a server's: four fifths are for segment files."""
+
+_MOST: Final = 65_536
+
 _CHANCES: Final = 64
 """How many recently used descriptors are passed over before one is closed all the same."""
 
 
 def descriptor_room(limit: int | None = None) -> int:
-    """How many segment files may be kept open: half of what the process may open."""
+    """How many segment files may be kept open, where the process may open `limit` files.
+
+    Most of many; of few, what leaves room for a program that knows nothing of us.
+    """
     if limit is None:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return max(16, min(65_536, (limit - min(_OTHERS, limit // 2)) // 2))
+    if limit == resource.RLIM_INFINITY:
+        return _MOST
+    if limit >= _MANY:
+        return min(_MOST, limit * 4 // 5)
+    return max(16, (limit - min(_OTHERS, limit // 2)) // 2)
 
 
 class Descriptor:
@@ -50,7 +63,8 @@ class Descriptors:
     __slots__ = ("_kept", "_room")
 
     def __init__(self, room: int) -> None:
-        self._kept: dict[int, Descriptor] = {}
+        # Not a plain dict: finding the first of one, again and again, gets slower each time.
+        self._kept: OrderedDict[int, Descriptor] = OrderedDict()
         self._room = room
 
     def __len__(self) -> int:
@@ -95,7 +109,7 @@ class Descriptors:
             if not descriptor.used:
                 return file
             descriptor.used = False
-            self._kept[file] = self._kept.pop(file)
+            self._kept.move_to_end(file)
         return next(iter(self._kept))
 
 

@@ -20,7 +20,8 @@ def write_page(out: Path) -> None:
 
 def lines(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The lines of the page."""
-    yield INTRODUCTION.read_text()
+    yield from (INTRODUCTION.read_text().rstrip(), "")
+
     yield "## Targets"
     yield ""
     yield from table(

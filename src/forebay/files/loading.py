@@ -10,8 +10,11 @@ from forebay.files.usage import Step
 from forebay.model.errors import FileMissing
 from forebay.model.paths import LakePath
 
-AT_A_TIME: Final = 4
-"""Files that are loaded at a time; each fetches several ranges at a time."""
+AT_A_TIME: Final = 32
+"""Files that are loaded at a time: small ones wait for the index, which enters many together.
+
+Large ones do not crowd the store: the cache bounds the ranges that are under way.
+"""
 
 _MOST_WAITING: Final = 10_000
 

@@ -89,8 +89,7 @@ def test_the_picture_of_the_floors_is_the_contract_of_the_floors() -> None:
     drawn: list[list[str]] = []
     for line in picture.strip().splitlines():
         middle = re.sub(r"\{.*?\}", "", re.split(r"\s{2,}", line.strip(), maxsplit=1)[1])
-        text = re.match(r"((?:\w+\s*[>┆]?\s*)+?)(?:\s{3,}|$)", middle)
-        assert text, line
-        drawn += [re.findall(r"\w+", floor) for floor in text[1].split(">")]
+        rooms_of_line = re.split(r"(?<![>┆])\s{3,}(?![>┆])", middle, maxsplit=1)[0]
+        drawn += [re.findall(r"\w+", floor) for floor in rooms_of_line.split(">")]
 
     assert [set(room) for room in drawn] == [set(room) for room in rooms]

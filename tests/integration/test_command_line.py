@@ -130,6 +130,7 @@ def test_a_copy_to_local_files_is_whole_and_replaces_nothing_unasked(
 def test_mounting_what_does_not_answer_mounts_nothing(shared_node: RunningNode) -> None:
     before = shared_node.must("fs", "mount", "--json").json
     options = ["--option", "access_key_id=a", "--option", "secret_access_key=very-secret"]
+    options += ["--option", "budget.deadline=1s"]
 
     said = shared_node.forebay(
         "fs", "mount", *options, "--option", "endpoint=http://127.0.0.1:9", "/s3", "s3://bucket/"

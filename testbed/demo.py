@@ -204,9 +204,7 @@ def report_of(compute: Compute) -> Table:
     """The operator's report on the stores, turned by a quarter: a column for each mount."""
     (told,) = json.loads(compute.forebay("fsadmin", "report", "ufs", "--json"))["tables"]
     drawn = drawn_table("$ forebay fsadmin report ufs", title_style="dim")
-    drawn.caption = (
-        "A file that a program of this host is handed whole counts with its whole size."
-    )
+    drawn.caption = "A file that a program of this host is handed whole counts with its whole size."
     heads, *lines = zip(*(row["shown"] for row in told["rows"]), strict=True)
     names = [column.removesuffix(">") for column in told["columns"]]
     drawn.add_column(names[0])

@@ -29,6 +29,7 @@ def test_an_event_is_a_line_with_its_facts() -> None:
 
 
 def test_an_exception_is_told_with_where_it_was_raised() -> None:
+    told = {}
     try:
         int("broken")
     except ValueError:

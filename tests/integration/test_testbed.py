@@ -303,13 +303,14 @@ def test_a_frozen_postgres_hangs_its_open_sessions_too(tmp_path: Path) -> None:
         asking.join()
 
 
-async def test_a_fresh_database_answers_sqlalchemy(postgres_database: str) -> None:
-    engine = create_async_engine(postgres_database)
-    async with engine.connect() as connection:
-        tables = await connection.scalar(
-            text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
-        )
-    await engine.dispose()
+async def test_a_fresh_database_answers_sqlalchemy(tmp_path: Path) -> None:
+    with Postgres(tmp_path) as server:
+        engine = create_async_engine(server.url_of(server.make_database()))
+        async with engine.connect() as connection:
+            tables = await connection.scalar(
+                text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+            )
+        await engine.dispose()
     assert tables == 0
 
 

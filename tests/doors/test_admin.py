@@ -98,6 +98,8 @@ def test_a_body_that_is_too_large_or_without_a_length_is_refused(
         endless = admin.post("/v1/keys", content=iter([b"{}"]))
 
         assert (large.status_code, endless.status_code) == (400, 400)
+        assert "larger than" in large.text
+        assert "no Content-Length" in endless.text
 
 
 def test_garbage_is_answered_with_400(address: str) -> None:

@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
+import httpx
 import pytest
+import yaml
 
 from tests.fakes.running_node import RunningNode
 
@@ -25,6 +28,32 @@ def test_a_node_comes_up_says_where_its_doors_are_and_goes_down(own_node: Runnin
     gone = own_node.forebay("status")
     assert gone.code == 1
     assert "node-away" in gone.err
+
+
+def test_doors_with_a_certificate_speak_tls_and_nothing_else(
+    own_node: RunningNode, tmp_path: Path
+) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    made = ["-keyout", str(key), "-out", str(certificate)]
+    named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *named, *made],
+        capture_output=True,
+        check=True,
+    )
+    files = {"tls_certificate": str(certificate), "tls_key": str(key), "port": 0}
+    settings = yaml.safe_load(own_node.config.read_text())
+    own_node.config.write_text(yaml.safe_dump({**settings, "doors": {"s3": files, "admin": files}}))
+
+    own_node.start()
+
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    s3, admin = own_node.place["s3"], own_node.place["admin"]
+    assert s3.startswith("https://")
+    assert httpx.get(s3, verify=trusted).status_code == 403
+    assert httpx.get(f"{admin}/healthz", verify=trusted).json() == {"status": "ok"}
+    with pytest.raises(httpx.TransportError):
+        httpx.get(s3.replace("https://", "http://"))
 
 
 def test_a_second_node_on_the_same_data_is_refused(shared_node: RunningNode) -> None:

@@ -52,6 +52,9 @@ async def _guarded(
     try:
         if request.url.path not in OPEN_TO_ALL:
             request.state.caller = services.access.caller(request)
+        if "transfer-encoding" in request.headers:
+            # Its end is not known: it would be gathered in memory, however long it is.
+            raise BadInput(request.url.path, "its body has no Content-Length")
         if int(request.headers.get("content-length", "0")) > LONGEST_BODY:
             raise BadInput(request.url.path, f"its body is larger than {LONGEST_BODY} bytes")
         answer = await follow(request)
